@@ -1,0 +1,1 @@
+"""Reads the platforms into the warehouse; dlt lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Top floor: Dagster and the command line live here and nowhere else."""

@@ -1,0 +1,1 @@
+"""What every client shares: HTTP, auth, rate budgets, errors, paging, secrets."""

@@ -1,0 +1,1 @@
+"""A simulated professional-services firm that lives in the sandboxes."""

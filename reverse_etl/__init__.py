@@ -1,0 +1,1 @@
+"""Decides what to write, and remembers what was written."""
