@@ -1,0 +1,313 @@
+"""NetSuite: legal entities, customers, projects, people, periods, and the ledger's documents down to their applications."""
+
+from __future__ import annotations
+
+from ingestion.tables import COUNT, DATE, FX, ID, LEDGER, LETTER, TEXT, TIME, Table, fields
+
+DELETED = "deletedrecord"
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        name="subsidiary",
+        vendor_object="subsidiary",
+        description="One row per legal entity; `externalid` is its short code.",
+        deletes="no longer listed",
+        columns=fields(
+            {
+                "id": ID,
+                "externalid": TEXT,
+                "name": TEXT,
+                "fullname": TEXT,
+                "legalname": TEXT,
+                "parent": ID,
+                "currency": ID,
+                "country": TEXT,
+                "iselimination": LETTER,
+                "isinactive": LETTER,
+                "lastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="currency",
+        vendor_object="currency",
+        description="One row per currency; `symbol` is its ISO code.",
+        deletes="no longer listed",
+        columns=fields(
+            {
+                "id": ID,
+                "name": TEXT,
+                "symbol": TEXT,
+                "exchangerate": FX,
+                "currencyprecision": COUNT,
+                "isbasecurrency": LETTER,
+                "isinactive": LETTER,
+            }
+        ),
+    ),
+    Table(
+        name="currencyrate",
+        vendor_object="currencyrate",
+        description="One row per pair of currencies and day: the ledger's own exchange rate.",
+        optional=True,
+        deletes="none",
+        columns=fields(
+            {"id": ID, "basecurrency": ID, "transactioncurrency": ID, "exchangerate": FX, "effectivedate": DATE}
+        ),
+    ),
+    Table(
+        name="customer",
+        vendor_object="customer",
+        description="One row per customer of the ledger: one per account, legal entity and currency.",
+        cursor="lastmodifieddate",
+        deletes=DELETED,
+        columns=fields(
+            {
+                "id": ID,
+                "externalid": TEXT,
+                "entityid": TEXT,
+                "companyname": TEXT,
+                "altname": TEXT,
+                "isperson": LETTER,
+                "firstname": TEXT,
+                "lastname": TEXT,
+                "email": TEXT,
+                "phone": TEXT,
+                "parent": ID,
+                "subsidiary": ID,
+                "currency": ID,
+                "terms": ID,
+                "vatregnumber": TEXT,
+                "custentity_tieout_account": TEXT,
+                "isinactive": LETTER,
+                "datecreated": TIME,
+                "lastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="job",
+        vendor_object="job",
+        description="One row per project of the ledger.",
+        cursor="lastmodifieddate",
+        deletes=DELETED,
+        columns=fields(
+            {
+                "id": ID,
+                "externalid": TEXT,
+                "entityid": TEXT,
+                "companyname": TEXT,
+                "altname": TEXT,
+                "customer": ID,
+                "parent": ID,
+                "subsidiary": ID,
+                "currency": ID,
+                "entitystatus": ID,
+                "jobbillingtype": TEXT,
+                "jobprice": LEDGER,
+                "isinactive": LETTER,
+                "startdate": DATE,
+                "projectedenddate": DATE,
+                "datecreated": TIME,
+                "lastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="item",
+        vendor_object="item",
+        description="One row per service item that an invoice line can name.",
+        deletes="no longer listed",
+        columns=fields(
+            {
+                "id": ID,
+                "externalid": TEXT,
+                "itemid": TEXT,
+                "displayname": TEXT,
+                "itemtype": TEXT,
+                "isinactive": LETTER,
+                "lastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="employee",
+        vendor_object="employee",
+        description="One row per employee the ledger knows.",
+        cursor="lastmodifieddate",
+        deletes=DELETED,
+        columns=fields(
+            {
+                "id": ID,
+                "externalid": TEXT,
+                "entityid": TEXT,
+                "firstname": TEXT,
+                "lastname": TEXT,
+                "email": TEXT,
+                "supervisor": ID,
+                "subsidiary": ID,
+                "department": ID,
+                "currency": ID,
+                "isinactive": LETTER,
+                "lastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="term",
+        vendor_object="term",
+        description="One row per payment term: after how many days an invoice is due.",
+        deletes="no longer listed",
+        columns=fields({"id": ID, "name": TEXT, "daysuntilnetdue": COUNT, "isinactive": LETTER}),
+    ),
+    Table(
+        name="accountingperiod",
+        vendor_object="accountingperiod",
+        description="One row per accounting period, with its locks.",
+        deletes="no longer listed",
+        columns=fields(
+            {
+                "id": ID,
+                "periodname": TEXT,
+                "startdate": DATE,
+                "enddate": DATE,
+                "closed": LETTER,
+                "arlocked": LETTER,
+                "aplocked": LETTER,
+                "alllocked": LETTER,
+                "isposting": LETTER,
+                "isquarter": LETTER,
+                "isyear": LETTER,
+            }
+        ),
+    ),
+    Table(
+        name="transaction",
+        vendor_object="transaction",
+        description="One row per document (CustInvc invoice, CustCred credit memo, CustPymt payment); `foreign*` is its own currency.",
+        cursor="lastmodifieddate",
+        deletes=DELETED,
+        columns=fields(
+            {
+                "id": ID,
+                "type": TEXT,
+                "tranid": TEXT,
+                "transactionnumber": TEXT,
+                "externalid": TEXT,
+                "otherrefnum": TEXT,
+                "entity": ID,
+                "currency": ID,
+                "postingperiod": ID,
+                "terms": ID,
+                "status": TEXT,
+                "approvalstatus": TEXT,
+                "memo": TEXT,
+                "custbody_tieout_project": TEXT,
+                "custbody_tieout_period": TEXT,
+                "exchangerate": FX,
+                "foreigntotal": LEDGER,
+                "posting": LETTER,
+                "voided": LETTER,
+                "trandate": DATE,
+                "duedate": DATE,
+                "closedate": DATE,
+                "createddate": TIME,
+                "lastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="transactionline",
+        vendor_object="transactionline",
+        description="One row per line of a document; `mainline` T is its total, `taxline` T is tax. Revenue lines are negative (credit side).",
+        key=("transaction", "id"),
+        primary=False,
+        replaces=("transaction",),
+        deletes="replaced with their document",
+        columns=fields(
+            {
+                "transaction": ID,
+                "id": ID,
+                "uniquekey": ID,
+                "linesequencenumber": COUNT,
+                "item": ID,
+                "entity": ID,
+                "subsidiary": ID,
+                "department": ID,
+                "class": ID,
+                "location": ID,
+                "createdfrom": ID,
+                "memo": TEXT,
+                "custcol_tieout_source": TEXT,
+                "quantity": LEDGER,
+                "rate": LEDGER,
+                "foreignamount": LEDGER,
+                "netamount": LEDGER,
+                "foreignamountpaid": LEDGER,
+                "foreignamountunpaid": LEDGER,
+                "mainline": LETTER,
+                "taxline": LETTER,
+                "isbillable": LETTER,
+                "isclosed": LETTER,
+                "linelastmodifieddate": TIME,
+            }
+        ),
+    ),
+    Table(
+        name="transactionaccountingline",
+        vendor_object="transactionaccountingline",
+        description="One row per line and accounting book: what was posted, in the entity's base currency.",
+        key=("transaction", "transactionline", "accountingbook"),
+        primary=False,
+        replaces=("transaction",),
+        deletes="replaced with their document",
+        columns=fields(
+            {
+                "transaction": ID,
+                "transactionline": ID,
+                "accountingbook": ID,
+                "account": ID,
+                "amount": LEDGER,
+                "debit": LEDGER,
+                "credit": LEDGER,
+                "netamount": LEDGER,
+                "amountpaid": LEDGER,
+                "amountunpaid": LEDGER,
+                "exchangerate": FX,
+                "posting": LETTER,
+            }
+        ),
+    ),
+    Table(
+        name="nexttransactionlinelink",
+        vendor_object="nexttransactionlinelink",
+        description="One row per application of a payment or credit (`nextdoc`) to an invoice (`previousdoc`), linktype 'Payment'.",
+        key=("previousdoc", "previousline", "nextdoc", "nextline", "linktype"),
+        primary=False,
+        replaces=("nextdoc",),
+        deletes="replaced with their payment; a payment without any leaves one row with `_deleted_at`",
+        columns=fields(
+            {
+                "previousdoc": ID,
+                "previousline": ID,
+                "previoustype": TEXT,
+                "nextdoc": ID,
+                "nextline": ID,
+                "nexttype": TEXT,
+                "linktype": TEXT,
+                "foreignamount": LEDGER,
+            }
+        ),
+    ),
+    Table(
+        name="deletedrecord",
+        vendor_object="deletedrecord",
+        description="One row per deleted record, as the ledger itself lists them.",
+        key=("type", "recordid"),
+        cursor="deleteddate",
+        deletes="none",
+        columns=fields(
+            {"recordid": ID, "recordtypeid": TEXT, "type": TEXT, "name": TEXT, "deletedby": TEXT, "deleteddate": TIME}
+        ),
+    ),
+)
