@@ -1,0 +1,89 @@
+"""One way to run: every command materializes the same assets, on the same Dagster instance, that the UI shows.
+
+Everything executes in this process: starting Dagster's multiprocess executor costs 5 s a step on the reference machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import dagster as dg
+
+from orchestration import keys
+from orchestration.home import Home, home
+
+PASS_TAG = "tieout/command"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one run ended: its Dagster run id, whether everything asked for happened, and each failure in plain words."""
+
+    run_id: str
+    success: bool
+    failures: tuple[str, ...] = ()
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Write-back reports of this run by sync name."""
+
+    @property
+    def write_calls(self) -> int:
+        """Write calls that the run sent to all platforms."""
+        return sum(int(report.get("write_calls", 0)) for report in self.reports.values())
+
+
+@cache
+def definitions() -> dg.Definitions:
+    """The code location, loaded once a process (about 5 s)."""
+    from orchestration.definitions import defs
+
+    loaded = defs()
+    assert isinstance(loaded, dg.Definitions)
+    return loaded
+
+
+def instance(where: Home | None = None) -> dg.DagsterInstance:
+    """The installation's Dagster instance, its home created when missing."""
+    prepared = (where or home()).prepare()
+    os.environ["DAGSTER_HOME"] = str(prepared.dagster)
+    return dg.DagsterInstance.get()
+
+
+def asset_keys(layer: str = "all", names: Sequence[str] = ()) -> list[dg.AssetKey]:
+    """Keys of a layer ('raw', 'models', 'write_back', 'all'), optionally only those whose path contains one of `names`."""
+    graph = definitions().resolve_asset_graph()
+    chosen = []
+    for key in sorted(graph.materializable_asset_keys, key=lambda k: k.path):
+        first = key.path[0]
+        kind = "write_back" if first == keys.WRITE_BACK_PREFIX else "raw" if _is_raw(key) else "models"
+        if layer in ("all", kind) and (not names or any(name in part for name in names for part in key.path)):
+            chosen.append(key)
+    return chosen
+
+
+def _is_raw(key: dg.AssetKey) -> bool:
+    return key.path[0].startswith(keys.RAW_PREFIX)
+
+
+def materialize(selection: Sequence[dg.AssetKey], *, command: str) -> Outcome:
+    """Materialize `selection` in this process and wait. Never raises for a failed asset: the outcome says what failed."""
+    from orchestration import write_back
+
+    job = definitions().resolve_implicit_global_asset_job_def()
+    with instance() as live:
+        result = job.execute_in_process(
+            instance=live, asset_selection=list(selection), raise_on_error=False, tags={PASS_TAG: command}
+        )
+        failures = []
+        for event in result.all_events:
+            if event.is_step_failure:
+                error = event.step_failure_data.error
+                cause = error
+                while cause is not None and cause.cause is not None:
+                    cause = cause.cause
+                failures.append(f"{event.step_key}: {cause.message.strip() if cause else 'failed'}")
+        reports = write_back.reports_of(result.run_id)
+        return Outcome(run_id=result.run_id, success=result.success, failures=tuple(failures), reports=reports)
