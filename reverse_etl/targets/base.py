@@ -1,18 +1,18 @@
 """The seam between the engine and a platform: what a target must be able to do, and the facts that cross it.
 
-A target is a thin translator over one connection's client. It knows the vendor's verbs, batch sizes and error bodies; it
-decides nothing: what to write, whether to write it again and what to tell a person are the engine's. One module per
-platform, `reverse_etl/targets/<platform>.py`, with one function
+A target is a thin translator over one connection's client. It knows the vendor's verbs, batch sizes and error bodies;
+it decides nothing: what to write, whether to write it again and what to tell a person are the engine's. One module
+per platform, `reverse_etl/targets/<platform>.py`, with one function
 
     def build(client: <P>Client, connection: str) -> Target
 
 is all that a new platform needs; it is discovered, never listed. `tests/unit/reverse_etl/` drives every engine rule
 against a small in-memory target with the same protocol.
 
-What flows: `WriteRow`s in, exactly one `Receipt` per row out. Field names are those of the sync settings, dotted paths
-included (`nest` turns them into a body). Values are Decimal (money, quantities; never float), str, bool, int, date, aware
-UTC datetime, None, or parsed JSON (list, dict). On `create` no None is passed; on `update` None means "empty this field",
-and the target must use whatever its vendor needs to really empty it.
+What flows: `WriteRow`s in, exactly one `Receipt` per row out. Field names are those of the sync settings, dotted
+paths included (`nest` turns them into a body). Values are Decimal (money, quantities; never float), str, bool, int,
+date, aware UTC datetime, None, or parsed JSON (list, dict). On `create` no None is passed; on `update` None means
+"empty this field", and the target must use whatever its vendor needs to really empty it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from platforms.kit.errors import (
     Wait,
 )
 
-Value: TypeAlias = "Decimal | str | bool | int | date | datetime | None | list[Any] | dict[str, Any]"
+Value: TypeAlias = "Decimal | str | bool | int | date | datetime | list[Any] | dict[str, Any] | None"
 
 TARGET_ID = "@id"
 """As `key_field`: the keys are the platform's own record ids (syncs in `update` mode, settle, adoption)."""
@@ -111,8 +111,10 @@ class Capability:
     supports_async_job: bool = False
     job_min_rows: int = 0
     """From this many rows of one verb on, the engine prefers a vendor job (see `JobTarget`)."""
+    job_max_rows: int = 0
+    """Most rows one job may carry; 0 = no limit."""
     find_lag_seconds: float = 0.0
-    """How long a fresh record may stay invisible to `find`; a read-back that finds nothing waits this long and looks again."""
+    """How long a fresh record may stay invisible to `find`; a read-back that finds nothing waits and looks again."""
     parallel_writes: int = 1
     """Write calls of this object that may be in flight at once on one connection."""
 
@@ -124,9 +126,11 @@ class Capability:
 class WriteRow:
     """One intended write. `entry_id` comes back on its receipt.
 
-    `key` is the business key, to be stored in the call's `key_field`. `target_id` is set for updates. `fields` maps the
-    vendor's field names (dotted paths allowed) to values; references are already replaced by target ids. `version` is the
-    target's version we last saw, for platforms with conditional updates.
+    `key` is the business key, to be stored in the call's `key_field` by a create. `target_id` is set for updates. `fields`
+    maps the vendor's field names (dotted paths allowed) to values, references already replaced by target ids; `key_field`
+    itself is not among them. `adopt` marks an update of a record that was there before us and does not carry our key yet:
+    the target stores `key` in `key_field` (or as its reference) along with the fields. `version` is the target's version
+    we last saw, for platforms with conditional updates; None when unknown.
     """
 
     entry_id: str
@@ -135,11 +139,12 @@ class WriteRow:
     fields: Mapping[str, Value]
     target_id: str | None = None
     version: str | None = None
+    adopt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What the platform answered for one row. Messages are masked and in plain words; `fields` are the vendor's names."""
+    """What the platform answered for one row. Messages are masked, in plain words; `fields` are the vendor's names."""
 
     entry_id: str
     outcome: Outcome
@@ -206,8 +211,8 @@ class Target(Protocol):
     ) -> Mapping[str, tuple[Found, ...]]:
         """The records that carry these keys, with the named fields.
 
-        Every asked key is in the answer; () = surely not there; several = a duplicate, which the engine reports. At most
-        `max_find` keys. `key_field` may be `TARGET_ID`. Archived or deleted records count as not there.
+        Every asked key is in the answer; () = surely not there; several = a duplicate, which the engine reports.
+        At most `max_find` keys. `key_field` may be `TARGET_ID`. Archived or deleted records count as not there.
         Raises `PlatformError` (an answer that cannot be trusted is never reported as "not there").
         """
         ...
@@ -217,8 +222,8 @@ class Target(Protocol):
     ) -> Mapping[str, tuple[Found, ...]]:
         """After a lost answer: which records did these creates leave? Keyed by `entry_id`, every row answered.
 
-        Where the create carries the key, this is `read_back_by_key`. Where the key is stored by a second call, the target
-        must also recognise a record whose key was never stored, and store it.
+        Where the create carries the key, this is `read_back_by_key`. Where the key is stored by a second call, the
+        target must also recognise a record whose key was never stored, and store it.
         """
         ...
 
@@ -251,10 +256,10 @@ class Target(Protocol):
 
 @runtime_checkable
 class JobTarget(Protocol):
-    """A target whose platform also takes large sets as a job of its own. Optional; `supports_async_job` says per object."""
+    """A target whose platform also takes large sets as a job of its own; `supports_async_job` says for which objects."""
 
     def open_job(self, object: str, verb: Verb, *, key_field: str, batch_id: str, rows: int) -> JobHandle:
-        """Reserve a job. Must not change any record: a lost answer here may cost an empty job, never a second effect."""
+        """Reserve a job. Changes no record: a lost answer here may cost an empty job, never a second effect."""
         ...
 
     def submit_job(self, handle: JobHandle, rows: Sequence[WriteRow]) -> None:
