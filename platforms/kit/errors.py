@@ -2,7 +2,7 @@
 
     PlatformError
     ├── Retry            the same request may be sent again after a short pause (5xx, lock contention, a dropped read)
-    ├── Wait             the vendor asked us to slow down; `retry_after` says for how long (429, quota); nothing was done
+    ├── Wait             the vendor asked us to slow down, for `retry_after` seconds (429, quota); nothing was done
     ├── Refused          the vendor said no and will say no again until the data changes
     │   ├── Conflict     the record exists already, or moved since we looked
     │   ├── Gone         the record is not there (any more)
