@@ -44,6 +44,9 @@ from platforms.kit.errors import (
 from platforms.kit.secrets import mask
 
 log = logging.getLogger("tieout.http")
+# httpx logs whole URLs at INFO, queries and the customers' names in them included; this module logs the paths instead.
+if logging.getLogger("httpx").level == logging.NOTSET:
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 Kind = Literal["read", "write", "poll", "auth"]
 

@@ -4,7 +4,7 @@
 
 Handlers are plain functions `(request) -> Response`, sync or async, run in the event loop: a sandbox handles one
 request at a time, so a handler's store transaction is never interleaved. The body is read before the handler is called;
-sync handlers get it from `body_of`, `json_of` or `form_of`. Refusals raised by a handler become the vendor's error shape.
+sync handlers get it from `body_of`, `json_of` or `form_of`. A Refusal raised by a handler becomes the vendor's shape.
 """
 
 from __future__ import annotations

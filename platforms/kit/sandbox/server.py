@@ -53,6 +53,13 @@ class _Protocol(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """A uvicorn server that leaves signals alone: two of them share one process, whose owner decides."""
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Hang up on idle connections at once: a TLS goodbye would wait for clients that are gone."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Protocol) and (connection.cycle is None or connection.cycle.response_complete):
+                connection.transport.abort()
+        await super().shutdown(sockets=sockets)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -222,7 +229,7 @@ class RunningSandbox:
 
 @dataclass
 class Fleet:
-    """Sandboxes running as processes, one per platform; `env` points Tieout at all of them. End with `stop` or `with`."""
+    """Sandboxes running as processes, one per platform; `env` points Tieout at all. End with `stop` or `with`."""
 
     state_dir: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
