@@ -78,7 +78,7 @@ class Faults:
 
         Starts counting anew, so that a switch is as repeatable as a start. Raises ValueError naming what is wrong.
         """
-        chosen = {"name": wanted} if isinstance(wanted, str) else dict(wanted)
+        chosen: dict[str, Any] = {"name": wanted} if isinstance(wanted, str) else dict(wanted)
         name = chosen.pop("profile", None) or chosen.pop("name", "custom")
         if isinstance(name, Mapping):
             return self.use({**name, **chosen})

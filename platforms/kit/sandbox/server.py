@@ -47,7 +47,8 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope[TRANSPORT] = self.transport  # type: ignore[typeddict-unknown-key]  # ours, beside the ASGI keys
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # uvicorn's typed keys, and ours beside them
+        scope[TRANSPORT] = self.transport
 
 
 class _Server(uvicorn.Server):
@@ -291,7 +292,7 @@ def environment_of(specs: Sequence[SandboxSpec], state_dir: Path, port_base: int
     return found
 
 
-def serve_all(
+def start_all(
     specs: Sequence[SandboxSpec],
     state_dir: Path,
     port_base: int = 8700,
@@ -329,6 +330,14 @@ def serve_all(
         fleet.stop()
         raise
     return fleet
+
+
+def serve_all(specs: Sequence[SandboxSpec], state_dir: Path, port_base: int = 8700, **options: Any) -> None:
+    """Like `start_all`, and block until SIGTERM or SIGINT, then stop all. RuntimeError when one ends by itself."""
+    with start_all(specs, state_dir, port_base, **options) as fleet:
+        status = fleet.wait()
+    if status:
+        raise RuntimeError(f"a sandbox ended by itself with status {status}; its output above says why")
 
 
 def _await_health(process: subprocess.Popen[bytes], url: str, name: str, patience: float) -> None:
