@@ -205,16 +205,18 @@ class ApiClient:
                 response = self._send(method, url, params, content, data, sent_headers, timeout, counted)
                 self._believe(response, idempotent)
                 return response
-            except PlatformError as error:
+            except PlatformError as raised:
+                # What is safe to repeat is never left uncertain.
+                error = _as_retry(raised) if idempotent and isinstance(raised, Uncertain) else raised
                 self._complete(error)
                 waits += isinstance(error, Wait)
                 attempts += not isinstance(error, Wait)
                 if not self._may_repeat(error, idempotent):
-                    raise
+                    raise error from raised.__cause__
                 spent = attempts >= self.max_attempts or waits >= self.max_attempts * _WAITS_PER_ATTEMPT
                 pause = self._pause(error, attempts + waits)
                 if spent or pause is None or paused + pause > _LONGEST_TOTAL_PAUSE:
-                    raise
+                    raise error from raised.__cause__
                 log.debug("%s: again in %.2f s after %s", self.context.connection, pause, type(error).__name__)
             self.context.sleep(pause)
             paused += pause
@@ -250,7 +252,7 @@ class ApiClient:
                 response = self._client.request(
                     method,
                     url,
-                    params=params,
+                    params=params or None,  # an empty mapping would wipe out the query of a next-page link
                     content=content,
                     data=data,
                     headers=headers,
@@ -365,8 +367,6 @@ class ApiClient:
             return error.code not in ("tls", "url")
         if isinstance(error, Wait):
             return True
-        if isinstance(error, Uncertain):
-            return idempotent
         if not isinstance(error, Retry):
             return False
         if idempotent:
@@ -442,6 +442,14 @@ class ApiClient:
         return self._complete(AskPerson(message, next_step=step))
 
     def _url(self, path_or_url: str) -> httpx.URL:
+        try:
+            return self._joined(path_or_url)
+        except httpx.InvalidURL as error:
+            raise self._complete(
+                NotSent(f"{path_or_url[:80]!r} makes no valid address ({error})", code="url")
+            ) from error
+
+    def _joined(self, path_or_url: str) -> httpx.URL:
         if path_or_url.startswith(("http://", "https://")):
             url = httpx.URL(path_or_url)
             if _origin(url) not in self._trusted:
@@ -468,6 +476,17 @@ class ApiClient:
 
 class _Unheard(Retry):
     """The connection broke after the request may have left. Never leaves ApiClient for a non-idempotent request."""
+
+
+def _as_retry(error: Uncertain) -> Retry:
+    return Retry(
+        error.message,
+        status=error.status,
+        code=error.code,
+        record=error.record,
+        request_id=error.request_id,
+        retry_after=error.retry_after,
+    )
 
 
 def _is_this_machine(host: str) -> bool:

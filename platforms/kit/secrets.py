@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from urllib.parse import quote, quote_plus
 
 MASK = "***"
 # Shorter values would blank out ordinary words; no vendor issues credentials this short.
@@ -48,8 +49,8 @@ class Secret:
 
 
 def register(value: str) -> None:
-    """Remember `value` (and each long line of it, for PEM keys) so that `mask` hides it everywhere in this process."""
-    pieces = {value, *value.splitlines()}
+    """Remember `value` so that `mask` hides it in this process: whole, by line (PEM keys), and percent-encoded."""
+    pieces = {value, *value.splitlines(), quote(value, safe=""), quote_plus(value)}
     with _lock:
         _known.update(piece for piece in pieces if len(piece) >= _SHORTEST and not piece.startswith("-----"))
 

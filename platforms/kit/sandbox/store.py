@@ -6,6 +6,7 @@ changed something moves the logical clock by a millisecond before it commits.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -167,6 +168,17 @@ class Store:
                 (name, start + count - 1, count),
             ).fetchone()
         return int(row[0]) - count + 1
+
+    def digest(self) -> str:
+        """A hash over every row of every table, in key order: equal digests mean equal sandboxes."""
+        seen = hashlib.blake2b(digest_size=16)
+        tables = self.read("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql NOT NULL ORDER BY name")
+        for table in tables:
+            seen.update(f"{table['name']}\n{table['sql']}\n".encode())
+            order = "" if "WITHOUT ROWID" in table["sql"].upper() else " ORDER BY rowid"
+            for row in self.connection.execute(f'SELECT * FROM "{table["name"]}"{order}'):
+                seen.update(repr(row).encode())
+        return seen.hexdigest()
 
     def close(self) -> None:
         """Close the connections of all threads."""
