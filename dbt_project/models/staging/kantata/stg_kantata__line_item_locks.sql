@@ -1,0 +1,30 @@
+with
+
+source as (
+
+    select * from {{ source('raw_kantata', 'line_item_locks') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ row_id('id') }} as time_lock_id,
+
+        -- dates
+        locked_to,
+
+        -- loader
+        _connection as connection,
+        id as source_id,
+        {{ utc_text('updated_at') }} as source_version,
+        _deleted_at is not null as is_deleted,
+        created_at as source_created_at,
+        updated_at as source_updated_at,
+        _loaded_at as loaded_at
+    from source
+
+)
+
+select * from renamed

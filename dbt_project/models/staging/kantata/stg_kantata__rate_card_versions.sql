@@ -1,0 +1,32 @@
+with
+
+source as (
+
+    select * from {{ source('raw_kantata', 'rate_card_versions') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ row_id('id') }} as rate_card_version_id,
+        {{ row_id('rate_card_id') }} as rate_card_id,
+        {{ row_id('rate_card_set_version_id') }} as rate_card_set_version_id,
+
+        -- numbers
+        default_rate,
+
+        -- loader
+        _connection as connection,
+        id as source_id,
+        {{ utc_text('updated_at') }} as source_version,
+        _deleted_at is not null as is_deleted,
+        created_at as source_created_at,
+        updated_at as source_updated_at,
+        _loaded_at as loaded_at
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,33 @@
+with
+
+source as (
+
+    select * from {{ source('raw_kantata', 'workspace_resources') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ row_id('id') }} as assignment_id,
+        {{ row_id('workspace_id') }} as project_id,
+        {{ row_id('user_id') }} as user_id,
+        {{ row_id('role_id') }} as role_id,
+
+        -- text
+        coalesce({{ text_or_null('role_name') }}, {{ text_or_null('display_label') }}) as role_name,
+
+        -- loader
+        _connection as connection,
+        id as source_id,
+        {{ utc_text('updated_at') }} as source_version,
+        _deleted_at is not null as is_deleted,
+        created_at as source_created_at,
+        updated_at as source_updated_at,
+        _loaded_at as loaded_at
+    from source
+
+)
+
+select * from renamed

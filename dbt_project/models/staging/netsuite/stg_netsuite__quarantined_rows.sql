@@ -1,0 +1,28 @@
+with
+
+source as (
+
+    select * from {{ source('raw_netsuite', 'quarantine') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        record_id,
+
+        -- text
+        _connection as connection,
+        table_name,
+        rule,
+        reason,
+
+        -- loader
+        _loaded_at as loaded_at
+    from source
+    where _deleted_at is null
+
+)
+
+select * from renamed
