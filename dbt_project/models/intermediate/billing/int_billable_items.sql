@@ -1,0 +1,193 @@
+-- One row per time entry, expense or milestone of the PSA that carries money: may it be billed now, and if not, why (B-1).
+
+with projects as (
+
+    select * from {{ ref('canonical__project') }}
+
+),
+
+deals as (
+
+    select * from {{ ref('int_won_opportunities') }}
+    where project_id is not null
+
+),
+
+as_of as (
+
+    select
+        connection,
+        as_of_date,
+        {{ month_of('as_of_date') }} - 1 as cutoff_date
+    from {{ ref('canonical__as_of') }}
+
+),
+
+claims as (
+
+    select
+        stack,
+        source_reference,
+        min(invoice_key) as invoice_key,
+        min(invoice_id) as invoice_id,
+        count(*) as claim_count
+    from {{ ref('int_billing_claims') }}
+    group by stack, source_reference
+
+),
+
+time_items as (
+
+    select
+        time_entries.connection || ':time_entry:' || time_entries.source_id as source_reference,
+        'time_entry' as source_entity,
+        time_entries.time_entry_id as source_entity_id,
+        time_entries.project_id,
+        time_entries.stack,
+        time_entries.connection,
+        time_entries.source_id,
+        time_entries.source_version,
+        time_entries.work_date as service_date,
+        time_entries.currency,
+        cast(time_entries.minutes / 60 as decimal(20, 4)) as quantity,
+        time_entries.rate,
+        time_entries.amount,
+        resources.name || ': ' || coalesce(tasks.name, 'work') || ', ' || cast(time_entries.work_date as varchar)
+            as description,
+        time_entries.approval_state,
+        time_entries.is_billable,
+        time_entries.is_approved,
+        time_entries.is_deleted,
+        time_entries.approved_at,
+        time_entries.rate is null as is_rate_unresolved,
+        true as is_ready,
+        'SVC-TIME' as item_key
+    from {{ ref('canonical__time_entry') }} as time_entries
+    left join {{ ref('canonical__resource') }} as resources on time_entries.resource_id = resources.resource_id
+    left join {{ ref('canonical__task') }} as tasks on time_entries.task_id = tasks.task_id
+
+),
+
+expense_items as (
+
+    select
+        expenses.connection || ':expense:' || expenses.source_id as source_reference,
+        'expense' as source_entity,
+        expenses.expense_id as source_entity_id,
+        expenses.project_id,
+        expenses.stack,
+        expenses.connection,
+        expenses.source_id,
+        expenses.source_version,
+        expenses.expense_date as service_date,
+        expenses.currency,
+        cast(1 as decimal(20, 4)) as quantity,
+        expenses.amount as rate,
+        expenses.amount,
+        coalesce(expenses.category, 'Expense') || ', ' || cast(expenses.expense_date as varchar) as description,
+        expenses.approval_state,
+        expenses.is_billable,
+        expenses.is_approved,
+        expenses.is_deleted,
+        cast(null as timestamptz) as approved_at,
+        false as is_rate_unresolved,
+        true as is_ready,
+        'SVC-EXPENSE' as item_key
+    from {{ ref('canonical__expense') }} as expenses
+
+),
+
+milestone_items as (
+
+    select
+        milestones.connection || ':billing_milestone:' || milestones.source_id as source_reference,
+        'milestone' as source_entity,
+        milestones.milestone_id as source_entity_id,
+        milestones.project_id,
+        milestones.stack,
+        milestones.connection,
+        milestones.source_id,
+        milestones.source_version,
+        coalesce(milestones.invoice_date, tasks.due_date, as_of.cutoff_date) as service_date,
+        milestones.currency,
+        cast(1 as decimal(20, 4)) as quantity,
+        milestones.amount as rate,
+        milestones.amount,
+        milestones.name as description,
+        'approved' as approval_state,
+        true as is_billable,
+        true as is_approved,
+        milestones.is_deleted,
+        cast(null as timestamptz) as approved_at,
+        false as is_rate_unresolved,
+        case
+            when milestones.billing_trigger = 'on_completion' then coalesce(milestones.is_completed, false)
+            else milestones.invoice_date <= as_of.as_of_date
+        end as is_ready,
+        case when projects.billing_type = 'retainer' then 'SVC-RETAINER' else 'SVC-FIXED' end as item_key
+    from {{ ref('canonical__milestone') }} as milestones
+    left join projects on milestones.project_id = projects.project_id
+    left join {{ ref('canonical__task') }} as tasks on milestones.task_id = tasks.task_id
+    left join as_of on milestones.connection = as_of.connection
+
+),
+
+items as (
+
+    select * from time_items
+    union all
+    select * from expense_items
+    union all
+    select * from milestone_items
+
+),
+
+judged as (
+
+    select
+        items.*,
+        deals.opportunity_id,
+        deals.legal_entity_code,
+        deals.customer_key,
+        deals.ledger_project_key,
+        projects.source_id as project_source_id,
+        projects.name as project_name,
+        projects.billing_type,
+        claims.invoice_key as claimed_invoice_key,
+        claims.invoice_id as claimed_invoice_id,
+        coalesce(claims.claim_count, 0) as claim_count,
+        strftime({{ month_of('items.service_date') }}, '%Y%m') as service_period,
+        case
+            when claims.source_reference is not null then 'billed'
+            when items.is_deleted then 'deleted at the source'
+            when not items.is_billable then 'not billable'
+            when items.approval_state = 'rejected' then 'rejected'
+            when items.approval_state = 'captured' then 'not submitted'
+            when not items.is_approved then 'submitted, not approved'
+            when items.source_entity = 'time_entry' and projects.billing_type in ('fixed_fee', 'milestone')
+                then 'covered by the fixed fee'
+            when items.source_entity = 'time_entry' and projects.billing_type = 'retainer'
+                then 'covered by the retainer'
+            when deals.opportunity_id is null then 'project has no won deal'
+            when not deals.is_fit and deals.ledger_project_id is null then 'deal is held: ' || deals.blocking_reasons
+            when projects.is_deleted or projects.state = 'cancelled' then 'project is not active for billing'
+            when items.is_rate_unresolved then 'no rate resolves for the work date'
+            when items.amount = 0 then 'zero amount'
+            when items.currency is distinct from deals.currency then 'currency differs from the contract'
+            when not items.is_ready then 'milestone not due'
+            when
+                items.source_entity != 'milestone'
+                and (items.service_date < deals.contract_start_date or items.service_date > deals.contract_end_date)
+                then 'work date outside the contract'
+            when items.source_entity != 'milestone' and items.service_date > as_of.cutoff_date then 'period not ended'
+            else 'to bill'
+        end as billing_state
+    from items
+    left join projects on items.project_id = projects.project_id
+    left join deals on items.project_id = deals.project_id
+    left join claims on items.stack = claims.stack and items.source_reference = claims.source_reference
+    left join as_of on items.connection = as_of.connection
+
+)
+
+select * from judged
