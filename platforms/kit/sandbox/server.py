@@ -195,6 +195,10 @@ class RunningSandbox:
         """The environment variables that point Tieout at this sandbox."""
         return self.spec.environment(self.service, self.url, self.tls_url)
 
+    def ssl_context(self) -> ssl.SSLContext:
+        """A client's TLS context that trusts this sandbox's CA and no other."""
+        return ssl.create_default_context(cafile=str(self.ca_path))
+
     def start(self) -> RunningSandbox:
         """Start serving; returns once both ports answer."""
         self._thread = threading.Thread(
