@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
 from platforms.kit.registry import Limits
 from platforms.kit.sandbox.server import RunningSandbox
 

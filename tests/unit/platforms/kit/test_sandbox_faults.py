@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+
 from platforms.kit.sandbox.faults import PROFILES, FaultProfile, Faults
 from platforms.kit.sandbox.server import RunningSandbox
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from platforms.kit import registry
 from platforms.kit.http import ApiClient
 from platforms.kit.sandbox import registry as sandboxes

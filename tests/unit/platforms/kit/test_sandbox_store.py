@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from platforms.kit.sandbox.clock import SandboxClock
 from platforms.kit.sandbox.registry import SandboxSpec, open_ready
 from platforms.kit.sandbox.service import chunked
@@ -24,15 +25,20 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+def write_and_fail(store: Store, value: str) -> None:
+    with store.transaction():
+        store.write("INSERT INTO t (v) VALUES (?)", (value,))
+        raise ZeroDivisionError
+
+
 def values(store: Store) -> list[str]:
     return [row["v"] for row in store.read("SELECT v FROM t ORDER BY id")]
 
 
 def test_a_failed_transaction_leaves_nothing_and_time_stands_still(store: Store) -> None:
     before = SandboxClock(store).now()
-    with pytest.raises(ZeroDivisionError), store.transaction():
-        store.write("INSERT INTO t (v) VALUES ('a')")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(store, "a")
     assert values(store) == []
     assert SandboxClock(store).now() == before
 
@@ -40,9 +46,8 @@ def test_a_failed_transaction_leaves_nothing_and_time_stands_still(store: Store)
 def test_a_nested_transaction_may_fail_alone(store: Store) -> None:
     with store.transaction():
         store.write("INSERT INTO t (v) VALUES ('kept')")
-        with pytest.raises(ZeroDivisionError), store.transaction():
-            store.write("INSERT INTO t (v) VALUES ('dropped')")
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            write_and_fail(store, "dropped")
         with store.transaction():
             store.write("INSERT INTO t (v) VALUES ('kept too')")
     assert values(store) == ["kept", "kept too"]
