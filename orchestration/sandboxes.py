@@ -7,35 +7,33 @@ at them; `advance` lets the simulated firm live on; `truth` prints what was plan
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from platforms.kit.sandbox.registry import SandboxSpec
+    from platforms.kit.sandbox.server import Fleet
+
 DEFAULT_PORT_BASE = 8700
+DEFAULT_SEED = 7
 
 
-def environment(state: Path, port_base: int) -> dict[str, str]:
-    """Variables that point every connection at the sandboxes of `state`, credentials and CA included."""
+def specs() -> list[SandboxSpec]:
+    """Every platform's sandbox."""
     from platforms.kit.sandbox import registry
 
-    variables: dict[str, str] = {}
-    for name in registry.sandbox_names():
-        spec = registry.sandbox(name)
-        service = spec.open_service(state)
-        port = port_base + spec.port_offset
-        variables.update(
-            spec.environment(service, f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port + 100}")
-        )
-    return variables
+    return [registry.sandbox(name) for name in registry.sandbox_names()]
+
+
+def environment(state: Path, port_base: int, seed: int = DEFAULT_SEED) -> dict[str, str]:
+    """Variables that point every connection at the sandboxes of `state`, credentials and CA included."""
+    from platforms.kit.sandbox import server
+
+    return server.environment_of(specs(), state, port_base, seed)
 
 
 def populate(state: Path, seed: int, scale: str) -> Mapping[str, Any]:
@@ -77,45 +75,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
-@contextmanager
-def serving(state: Path, port_base: int, *, faults: str = "none") -> Iterator[dict[str, str]]:
-    """Run the sandboxes of `state` in processes of their own while the block runs; yields their environment."""
-    command = [sys.executable, "-m", "orchestration.cli", "sandbox", "serve", "--state", str(state),
-               "--port-base", str(port_base), "--faults", faults]  # fmt: skip
-    log = (state / "serve.log").open("ab")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ)
-    )
-    try:
-        variables = environment(state, port_base)
-        _wait_until_healthy(process, state, port_base)
-        yield variables
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-        log.close()
+def start(state: Path, port_base: int, *, seed: int = DEFAULT_SEED, faults: str = "none") -> Fleet:
+    """Start the sandboxes of `state`, one process each; a context manager whose `env` points Tieout at them."""
+    from platforms.kit.sandbox import server
 
-
-def _wait_until_healthy(process: subprocess.Popen[bytes], state: Path, port_base: int) -> None:
-    import httpx
-
-    from platforms.kit.sandbox import registry
-
-    deadline = time.monotonic() + 60
-    waiting = {port_base + registry.sandbox(name).port_offset: name for name in registry.sandbox_names()}
-    while waiting:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise click.ClickException(f"The sandboxes did not start; see {state / 'serve.log'}.")
-        for port in list(waiting):
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/_sandbox/health", timeout=2).status_code == 200:
-                    del waiting[port]
-            except httpx.TransportError:
-                time.sleep(0.1)
+    return server.start_all(specs(), state, port_base, seed=seed, faults=faults)
 
 
 @click.group()
@@ -146,15 +110,15 @@ def _state(given: Path | None) -> Path:
 @_state_option
 def serve(port_base: int, seed: int, scale: str, faults: str, state: Path | None) -> None:
     """Serve every platform's sandbox until interrupted; the firm is made first when STATE is empty."""
-    from platforms.kit.sandbox import registry, server
-
     folder = _state(state)
     populate(folder, seed, scale)
-    for name in registry.sandbox_names():
-        port = port_base + registry.sandbox(name).port_offset
-        click.echo(f"{name:12} http://127.0.0.1:{port}  https://127.0.0.1:{port + 100}")
-    click.echo(f"CA certificate {folder / 'ca.pem'}; `tieout sandbox env` prints the variables; Ctrl-C stops")
-    server.serve_all([registry.sandbox(name) for name in registry.sandbox_names()], folder, port_base=port_base, faults=faults)
+    with start(folder, port_base, seed=seed, faults=faults) as fleet:
+        for name, url in fleet.urls.items():
+            click.echo(f"{name:12} {url}  {fleet.tls_urls[name]}")
+        click.echo(f"CA certificate {folder / 'ca.pem'}; `tieout sandbox env` prints the variables; Ctrl-C stops")
+        status = fleet.wait()
+    if status:
+        raise click.ClickException(f"A sandbox ended by itself with status {status}; its output above says why.")
 
 
 @sandbox.command()

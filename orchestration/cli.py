@@ -1,0 +1,268 @@
+"""`tieout ...`: what a person types. Every command that changes anything materializes the same assets as the UI.
+
+Exit status 0 only when what was asked happened. `--json` prints one JSON document on standard output. Heavy libraries
+are imported by the commands that need them: dbt takes 7 s to import, dagster 3 s, dlt 2 s.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestration import sandboxes
+from platforms.kit.errors import PlatformError
+from platforms.kit.secrets import mask
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Tieout(click.Group):
+    """The command group: every error leaves as one masked sentence and a status that is not 0."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; known errors become messages, unknown ones keep their trace for a bug report."""
+        try:
+            return super().invoke(context)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if is_expected(error):
+                raise click.ClickException(mask(str(error))) from error
+            raise
+
+
+def is_expected(error: BaseException) -> bool:
+    """True for errors whose message already says what is wrong and what to do; they need no trace."""
+    from ingestion.errors import IngestionError
+    from orchestration.manifest import ManifestError
+    from reverse_etl.errors import EngineError
+
+    return isinstance(error, PlatformError | IngestionError | EngineError | ManifestError)
+
+
+def emit(as_json: bool, document: Any, text: Callable[[], str] | str) -> None:
+    """Print `document` as JSON, or `text`."""
+    if as_json:
+        click.echo(mask(json.dumps(document, indent=2, default=str)))
+    else:
+        click.echo(mask(text if isinstance(text, str) else text()))
+
+
+def json_option(command: Command) -> Command:
+    """`--json` on a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")(command)
+
+
+def with_progress(command: Command) -> Command:
+    """Show progress on the terminal while the command runs (standard error, so that --json stays clean)."""
+
+    @wraps(command)
+    def shown(*args: Any, **kwargs: Any) -> Any:
+        from orchestration import progress
+
+        with progress.listening(lambda message: click.echo(message, err=True)):
+            return command(*args, **kwargs)
+
+    return shown  # type: ignore[return-value]  # wraps keeps the command's signature
+
+
+@click.group(cls=Tieout, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tieout")
+def main() -> None:
+    """Keep CRM, PSA and accounting in step, and prove that they agree."""
+
+
+main.add_command(sandboxes.sandbox)
+
+
+def _finish(outcomes: Sequence[Any], as_json: bool) -> None:
+    """Print what runs did; exit status 1 when anything asked for did not happen."""
+    from orchestration import report
+
+    emit(as_json, report.run_document(outcomes), lambda: report.run_text(outcomes))
+    if not all(outcome.success for outcome in outcomes):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@json_option
+@with_progress
+def ingest(names: tuple[str, ...], as_json: bool) -> None:
+    """Load what changed on the platforms into the warehouse. NAMES limit it to platforms or tables."""
+    from orchestration import execution
+
+    _finish([execution.materialize(execution.asset_keys("raw", names), command="ingest")], as_json)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@json_option
+@with_progress
+def build(names: tuple[str, ...], as_json: bool) -> None:
+    """Build and test the dbt models, then publish the snapshot. NAMES limit it to models."""
+    from orchestration import execution
+
+    _finish([execution.materialize(execution.asset_keys("models", names), command="build")], as_json)
+
+
+@main.command()
+@click.argument("syncs", nargs=-1)
+@click.option("--format", "style", type=click.Choice(["table", "json", "html"]), default="table", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+@json_option
+def plan(syncs: tuple[str, ...], style: str, output: Path | None, as_json: bool) -> None:
+    """Show what would be written, field by field. Sends nothing."""
+    from orchestration import write_back
+
+    made = write_back.engine().plan(syncs or None)
+    text = mask({"json": made.to_json, "html": made.to_html, "table": made.to_table}["json" if as_json else style]())
+    if output:
+        output.write_text(text)
+    else:
+        click.echo(text)
+
+
+@main.command()
+@click.argument("syncs", nargs=-1)
+@json_option
+@with_progress
+def apply(syncs: tuple[str, ...], as_json: bool) -> None:
+    """Write the planned changes back to the platforms. SYNCS limit it to some."""
+    from orchestration import execution
+
+    _finish([execution.materialize(execution.asset_keys("write_back", syncs), command="apply")], as_json)
+
+
+@main.command()
+@click.option("--passes", default=6, show_default=True, help="At most so many passes; it stops after one that writes nothing.")
+@json_option
+@with_progress
+def run(passes: int, as_json: bool) -> None:
+    """Ingest, build and write back, pass after pass, until a pass writes nothing."""
+    from orchestration import execution
+
+    _finish(execution.run_until_quiet(passes), as_json)
+
+
+@main.command()
+@json_option
+def status(as_json: bool) -> None:
+    """What is in the journal, what is held and why, and whether the books tie out."""
+    from orchestration import report
+
+    document = report.status_document()
+    emit(as_json, document, lambda: report.status_text(document))
+    if document["uncertain"] or any(row["tie_out_difference"] for row in document["tie_out"]):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("reference")
+@json_option
+def explain(reference: str, as_json: bool) -> None:
+    """Where a record, key or entry came from, and everything that was done about it."""
+    from orchestration import report, write_back
+
+    trail = write_back.engine().explain(reference)
+    if not trail:
+        raise click.ClickException(
+            f"Nothing in the journal refers to {reference}. Give a business key, a target id, an entry id or a source reference."
+        )
+    emit(as_json, trail, lambda: report.explain_text(reference, trail))
+
+
+@main.command()
+@click.argument("connections", nargs=-1)
+@json_option
+def doctor(connections: tuple[str, ...], as_json: bool) -> None:
+    """Check credentials, permissions, fields and API versions of each connection, and say what to fix."""
+    from orchestration import examination
+
+    results = examination.examine(connections)
+    emit(as_json, results, lambda: examination.text(results))
+    if any(finding["level"] == "error" for result in results for finding in result["findings"]):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("syncs", nargs=-1, required=True)
+@click.option("--by", required=True, help="Who approves; stored with the entries.")
+@click.option("--reason", default="", help="Why; stored with the entries.")
+@json_option
+def approve(syncs: tuple[str, ...], by: str, reason: str, as_json: bool) -> None:
+    """Let held writes of SYNCS go with the next apply (brakes, or syncs that ask for approval)."""
+    from orchestration import write_back
+
+    engine = write_back.engine()
+    counts = {name: engine.approve(name, by=by, reason=reason) for name in syncs}
+    emit(as_json, counts, lambda: "\n".join(f"{name}: {count} entries approved by {by}" for name, count in counts.items()))
+
+
+@main.command()
+@click.option("--scale", type=click.Choice(["tiny", "small", "medium"]), default="small", show_default=True)
+@click.option("--seed", default=7, show_default=True)
+def demo(scale: str, seed: int) -> None:
+    """The whole loop against local sandboxes, with a report at the end."""
+    from orchestration import demo as demonstration
+
+    sys.exit(demonstration.run(scale=scale, seed=seed))
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True)
+def dev(port: int) -> None:
+    """Dagster's UI and daemon on 127.0.0.1, against local sandboxes."""
+    from orchestration import demo as demonstration
+
+    sys.exit(demonstration.develop(port))
+
+
+@main.group()
+def exceptions() -> None:
+    """What only a person can decide: list, take, resolve, ignore with a reason, retry."""
+
+
+@exceptions.command("list")
+@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@json_option
+def exceptions_list(everything: bool, as_json: bool) -> None:
+    """Open exceptions, the same cause together."""
+    from orchestration import report, write_back
+
+    rows = write_back.exceptions_desk().list(include_closed=everything)
+    emit(as_json, [row.to_json() for row in rows], lambda: report.exceptions_text(rows))
+
+
+def _decide(verb: str, ids: Sequence[str], *, by: str, reason: str, as_json: bool, **more: str) -> None:
+    from orchestration import write_back
+
+    desk = write_back.exceptions_desk()
+    for exception_id in ids:
+        getattr(desk, verb)(exception_id, by=by, reason=reason, **more)
+    emit(as_json, {"done": verb, "exceptions": list(ids)}, f"{verb}: {len(ids)} exception(s)")
+
+
+def _decision(verb: str, help_text: str) -> None:
+    @exceptions.command(verb, help=help_text)
+    @click.argument("ids", nargs=-1, required=True)
+    @click.option("--by", required=True, help="Who decides; stored with the exception.")
+    @click.option("--reason", required=verb != "retry", default="", help="Why; stored with the exception.")
+    @json_option
+    def command(ids: tuple[str, ...], by: str, reason: str, as_json: bool) -> None:
+        _decide(verb, ids, by=by, reason=reason, as_json=as_json)
+
+
+_decision("resolve", "The cause was mended elsewhere: close it.")
+_decision("ignore", "Leave the record as it is, for a stated reason.")
+_decision("retry", "Send the record again with the next apply.")
+
+
+if __name__ == "__main__":
+    main()
