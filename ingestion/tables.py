@@ -1,14 +1,15 @@
 """What a raw table is: typed declarations that dlt, dbt and the tests all read.
 
-A room's tables are declared in `ingestion/sources/<platform>.py` as `TABLES`. `python -m ingestion.tables [platform ...]`
-prints every table with its columns and DuckDB types: the list from which staging models are written.
+A room's tables are declared in `ingestion/sources/<platform>.py` as `TABLES`.
+`python -m ingestion.tables [platform ...]` prints every table with its columns and DuckDB types.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 
 import pyarrow as pa
 
@@ -24,7 +25,7 @@ MONEY = pa.decimal128(18, 2)  # main units, as a CRM keeps them
 LEDGER = pa.decimal128(20, 4)  # main units, as an ERP keeps them (four places for rates and currencies like KWD)
 RATIO = pa.decimal128(18, 6)  # percents, quantities, hours, rates per hour
 FX = pa.decimal128(20, 10)
-JSON = pa.string()  # a vendor's list or object, as JSON text
+JSON = pa.large_string()  # a vendor's list or object, as JSON text
 LETTER = pa.string()  # 'T' or 'F': the vendor's booleans, made real ones in staging
 
 # Columns that every raw table ends with.
@@ -50,15 +51,26 @@ def fields(*groups: Mapping[str, pa.DataType]) -> dict[str, tuple[str, pa.DataTy
     return {name: (column_name(name), kind) for group in groups for name, kind in group.items()}
 
 
+class Deletes(Enum):
+    """How the deletion of a record is seen. A deleted row stays, with `_deleted_at`."""
+
+    NEVER = "the platform deletes none"
+    FLAGGED = "deleted rows are delivered with a mark on them"
+    LISTED = "the platform lists deleted records in a table of their own"
+    UNLISTED = "the whole table is read each time; what is no longer in it is deleted"
+    SWEPT = "every few runs all ids are read; what is no longer among them is deleted"
+    WITH_PARENT = "rows go and come together with the record they belong to"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """One raw table: which vendor object fills it, by which key, along which cursor, and how its deletes are seen.
 
-    `name` is the dlt resource, the DuckDB table and the dbt source table. `key` are columns (without `_connection`, which
-    is always part of the key). `cursor` is a vendor field that moves with every change, None where the whole table is read
-    each time. `replaces` names columns whose rows are replaced together (all lines of one invoice). `optional` tables may be
-    unknown to an org (feature switched off): then the table is there and empty. `primary` is False for tables filled on
-    the way of another one.
+    `name` is the dlt resource, the DuckDB table and the dbt source table. `key` are columns (without `_connection`,
+    which is always part of the key). `cursor` is a vendor field that moves with every change, None where the whole
+    table is read each time. `rides_with` names the table it is read along with, `replaces` the column whose rows are
+    replaced together (all lines of one invoice). `optional` tables may be unknown to an org (a feature switched off):
+    then the table is there and empty.
     """
 
     name: str
@@ -67,16 +79,17 @@ class Table:
     columns: Mapping[str, tuple[str, pa.DataType]]
     key: tuple[str, ...] = ("id",)
     cursor: str | None = None
-    deletes: str = "none"
-    replaces: tuple[str, ...] = ()
+    deletes: Deletes = Deletes.NEVER
+    rides_with: str | None = None
+    replaces: str | None = None
     optional: bool = False
-    primary: bool = True
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema: declared columns, then the common ones."""
-        return pa.schema([*self.columns.values(), *COMMON.items()])
+        """The Arrow schema: declared columns, then the common ones. Columns of the key are not null."""
+        required = {CONNECTION, *self.key}
+        columns = (*self.columns.values(), *COMMON.items())
+        return pa.schema([pa.field(name, kind, nullable=name not in required) for name, kind in columns])
 
     @property
     def cursor_column(self) -> str | None:
@@ -95,7 +108,7 @@ OBSERVED = Table(
 QUARANTINE = Table(
     name="quarantine",
     vendor_object="",
-    description="Rows that broke a rule of their table and were set aside, with the rule and the reason; the rest flowed.",
+    description="Rows that broke a rule of their table and were set aside, with the rule and the reason.",
     key=("table_name", "record_id", "rule"),
     columns={
         name: (name, kind)
@@ -108,7 +121,7 @@ def duckdb_type(kind: pa.DataType) -> str:
     """The DuckDB type that an Arrow type becomes."""
     if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
-    return {TEXT: "varchar", FLAG: "boolean", DATE: "date", TIME: "timestamptz", COUNT: "bigint"}[kind]
+    return {TEXT: "varchar", JSON: "varchar", FLAG: "boolean", DATE: "date", TIME: "timestamptz", COUNT: "bigint"}[kind]
 
 
 def describe(platform: str, tables: Iterable[Table]) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ingestion.tables import CENTS, COUNT, DATE, FLAG, ID, JSON, LEDGER, RATIO, TEXT, TIME, Table, fields
+from ingestion.tables import CENTS, COUNT, DATE, FLAG, ID, JSON, LEDGER, RATIO, TEXT, TIME, Deletes, Table, fields
 
 STAMPS = {"id": ID, "created_at": TIME, "updated_at": TIME}
 CURRENCY = {"currency": TEXT, "currency_base_unit": COUNT}
-SWEEP = "full id sweep"
 SUBMISSION = {
     "title": TEXT,
     "comment": TEXT,
@@ -31,9 +30,9 @@ def _pairs(item: str, description: str) -> Table:
         else f"invoice_{item.removesuffix('y_id')}ies",
         vendor_object="invoices",
         description=description,
-        primary=False,
-        replaces=("invoice_id",),
-        deletes="replaced with their invoice; an invoice without any leaves one row with `_deleted_at`",
+        rides_with="invoices",
+        replaces="invoice_id",
+        deletes=Deletes.WITH_PARENT,
         columns=fields({"id": ID, "invoice_id": ID, item: ID}),
     )
 
@@ -44,7 +43,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="workspaces",
         description="One row per project, archived ones included; price, budget and currency in subunits.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -90,7 +89,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="workspace_groups",
         description="One row per group of projects; a group with `company` stands for a client.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -110,7 +109,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="stories",
         description="One row per task, milestone, deliverable or issue of a project plan.",
         cursor="updated_at",
-        deletes="deleted_at, asked for with show_deleted",
+        deletes=Deletes.FLAGGED,
         columns=fields(
             STAMPS,
             {
@@ -147,7 +146,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="users",
         description="One row per person that the integration user can see, on the account or a client.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -164,9 +163,9 @@ TABLES: tuple[Table, ...] = (
     Table(
         name="account_memberships",
         vendor_object="account_memberships",
-        description="One row per member of the account: role, bill and cost rate, utilization target, inactive ones included.",
+        description="One row per member of the account: role, rates, utilization target, inactive ones included.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -187,7 +186,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="roles",
         description="One row per role that people, staffing slots and rates refer to.",
         cursor="updated_at",
-        deletes="deleted_at and full id sweep",
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"name": TEXT, "deleted_at": TIME}),
     ),
     Table(
@@ -195,7 +194,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="participations",
         description="One row per person on a project, with the project's own rate for them.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -215,7 +214,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="workspace_resources",
         description="One row per staffing slot of a project, named (user) or unnamed (role only).",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {"workspace_id": ID, "user_id": ID, "role_id": ID, "role_name": TEXT, "display_label": TEXT},
@@ -226,7 +225,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="workspace_allocations",
         description="One row per booking of a staffing slot over a range of days: planned minutes, hard or soft.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -245,7 +244,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="rate_card_sets",
         description="One row per price list: the account's own, or one for some clients.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS, {"title": TEXT, "account_default": FLAG, "active_currencies": JSON, "workspace_group_ids": JSON}
         ),
@@ -255,7 +254,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="rate_cards",
         description="One row per currency of a price list; projects point here.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {"rate_card_set_id": ID, "effective_rate_card_version_id": ID, "title": TEXT, "archived": FLAG},
@@ -267,7 +266,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="rate_card_set_versions",
         description="One row per dated version of a price list; the latest effective date up to the work date holds.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"rate_card_set_id": ID, "active": FLAG, "effective_date": DATE}),
     ),
     Table(
@@ -275,7 +274,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="rate_card_versions",
         description="One row per currency of a version, with the rate for roles that have none of their own.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"rate_card_id": ID, "rate_card_set_version_id": ID, "default_rate": LEDGER}, CURRENCY),
     ),
     Table(
@@ -283,7 +282,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="rate_card_roles",
         description="One row per role of a version: its rate per hour.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"rate_card_version_id": ID, "role_id": ID, "rate": LEDGER}),
     ),
     Table(
@@ -291,7 +290,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="time_entries",
         description="One row per entry of time: minutes, rate per hour in subunits, approval and invoicing state.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -315,7 +314,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="timesheet_submissions",
         description="One row per submission of one person's time on one project, and how it was resolved.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, SUBMISSION),
     ),
     Table(
@@ -323,7 +322,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="expense_report_submissions",
         description="One row per submission of expenses, and how it was resolved.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         optional=True,
         columns=fields(STAMPS, SUBMISSION),
     ),
@@ -332,7 +331,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="expenses",
         description="One row per expense: amount in subunits, approval and invoicing state.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -363,15 +362,15 @@ TABLES: tuple[Table, ...] = (
         vendor_object="expense_categories",
         description="One row per kind of expense.",
         cursor="updated_at",
-        deletes="deleted_at and full id sweep",
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"name": TEXT, "deleted_at": TIME}),
     ),
     Table(
         name="billing_milestones",
         vendor_object="billing_milestones",
-        description="One row per agreed billing step of a project: amount in subunits, due by date or on completion of a task.",
+        description="One row per agreed billing step of a project: subunits, due by date or on completion of a task.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -391,7 +390,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="invoices",
         description="One row per invoice as the PSA holds it; `balance_in_cents` is its total, not what is open.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -420,7 +419,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="external_payments",
         description="One row per payment recorded against an invoice in the PSA.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS, {"workspace_id": ID, "invoice_id": ID, "message": TEXT, "amount_in_cents": CENTS}, CURRENCY
         ),
@@ -430,7 +429,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="external_references",
         description="One row per foreign id that a system left on an object; Tieout's have service_name 'tieout'.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -453,16 +452,16 @@ TABLES: tuple[Table, ...] = (
         vendor_object="custom_fields",
         description="One row per custom field of the account, with the type of its values.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"name": TEXT, "subject_type": TEXT, "value_type": TEXT}),
     ),
     Table(
         name="custom_field_values",
         vendor_object="custom_field_values",
-        description="One row per custom field and subject (a write gives a value a new id, so the key is not the id); `value` is JSON text.",
+        description="One row per custom field and subject; a write gives it a new id. `value` is JSON text.",
         key=("custom_field_id", "subject_type", "subject_id"),
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(
             STAMPS,
             {
@@ -482,7 +481,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="line_item_locks",
         description="One row per time lock: nothing on or before `locked_to` (a Saturday) may be changed.",
         cursor="updated_at",
-        deletes=SWEEP,
+        deletes=Deletes.SWEPT,
         columns=fields(STAMPS, {"locked_to": DATE}),
     ),
 )

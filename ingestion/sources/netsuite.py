@@ -1,17 +1,15 @@
-"""NetSuite: legal entities, customers, projects, people, periods, and the ledger's documents down to their applications."""
+"""NetSuite: legal entities, customers, projects, people, periods, and the ledger's documents."""
 
 from __future__ import annotations
 
-from ingestion.tables import COUNT, DATE, FX, ID, LEDGER, LETTER, TEXT, TIME, Table, fields
-
-DELETED = "deletedrecord"
+from ingestion.tables import COUNT, DATE, FX, ID, LEDGER, LETTER, TEXT, TIME, Deletes, Table, fields
 
 TABLES: tuple[Table, ...] = (
     Table(
         name="subsidiary",
         vendor_object="subsidiary",
         description="One row per legal entity; `externalid` is its short code.",
-        deletes="no longer listed",
+        deletes=Deletes.UNLISTED,
         columns=fields(
             {
                 "id": ID,
@@ -32,7 +30,7 @@ TABLES: tuple[Table, ...] = (
         name="currency",
         vendor_object="currency",
         description="One row per currency; `symbol` is its ISO code.",
-        deletes="no longer listed",
+        deletes=Deletes.UNLISTED,
         columns=fields(
             {
                 "id": ID,
@@ -50,7 +48,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="currencyrate",
         description="One row per pair of currencies and day: the ledger's own exchange rate.",
         optional=True,
-        deletes="none",
+        deletes=Deletes.NEVER,
         columns=fields(
             {"id": ID, "basecurrency": ID, "transactioncurrency": ID, "exchangerate": FX, "effectivedate": DATE}
         ),
@@ -60,7 +58,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="customer",
         description="One row per customer of the ledger: one per account, legal entity and currency.",
         cursor="lastmodifieddate",
-        deletes=DELETED,
+        deletes=Deletes.LISTED,
         columns=fields(
             {
                 "id": ID,
@@ -90,7 +88,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="job",
         description="One row per project of the ledger.",
         cursor="lastmodifieddate",
-        deletes=DELETED,
+        deletes=Deletes.LISTED,
         columns=fields(
             {
                 "id": ID,
@@ -117,7 +115,7 @@ TABLES: tuple[Table, ...] = (
         name="item",
         vendor_object="item",
         description="One row per service item that an invoice line can name.",
-        deletes="no longer listed",
+        deletes=Deletes.UNLISTED,
         columns=fields(
             {
                 "id": ID,
@@ -135,7 +133,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="employee",
         description="One row per employee the ledger knows.",
         cursor="lastmodifieddate",
-        deletes=DELETED,
+        deletes=Deletes.LISTED,
         columns=fields(
             {
                 "id": ID,
@@ -157,14 +155,14 @@ TABLES: tuple[Table, ...] = (
         name="term",
         vendor_object="term",
         description="One row per payment term: after how many days an invoice is due.",
-        deletes="no longer listed",
+        deletes=Deletes.UNLISTED,
         columns=fields({"id": ID, "name": TEXT, "daysuntilnetdue": COUNT, "isinactive": LETTER}),
     ),
     Table(
         name="accountingperiod",
         vendor_object="accountingperiod",
         description="One row per accounting period, with its locks.",
-        deletes="no longer listed",
+        deletes=Deletes.UNLISTED,
         columns=fields(
             {
                 "id": ID,
@@ -184,9 +182,9 @@ TABLES: tuple[Table, ...] = (
     Table(
         name="transaction",
         vendor_object="transaction",
-        description="One row per document (CustInvc invoice, CustCred credit memo, CustPymt payment); `foreign*` is its own currency.",
+        description="One row per document (CustInvc, CustCred, CustPymt); `foreign*` is its own currency.",
         cursor="lastmodifieddate",
-        deletes=DELETED,
+        deletes=Deletes.LISTED,
         columns=fields(
             {
                 "id": ID,
@@ -219,11 +217,11 @@ TABLES: tuple[Table, ...] = (
     Table(
         name="transactionline",
         vendor_object="transactionline",
-        description="One row per line of a document; `mainline` T is its total, `taxline` T is tax. Revenue lines are negative (credit side).",
+        description="One row per line of a document; `mainline` T is its total, `taxline` T tax; revenue is negative.",
         key=("transaction", "id"),
-        primary=False,
-        replaces=("transaction",),
-        deletes="replaced with their document",
+        rides_with="transaction",
+        replaces="transaction",
+        deletes=Deletes.WITH_PARENT,
         columns=fields(
             {
                 "transaction": ID,
@@ -258,9 +256,9 @@ TABLES: tuple[Table, ...] = (
         vendor_object="transactionaccountingline",
         description="One row per line and accounting book: what was posted, in the entity's base currency.",
         key=("transaction", "transactionline", "accountingbook"),
-        primary=False,
-        replaces=("transaction",),
-        deletes="replaced with their document",
+        rides_with="transaction",
+        replaces="transaction",
+        deletes=Deletes.WITH_PARENT,
         columns=fields(
             {
                 "transaction": ID,
@@ -281,11 +279,11 @@ TABLES: tuple[Table, ...] = (
     Table(
         name="nexttransactionlinelink",
         vendor_object="nexttransactionlinelink",
-        description="One row per application of a payment or credit (`nextdoc`) to an invoice (`previousdoc`), linktype 'Payment'.",
+        description="One row per application of a payment or credit (`nextdoc`) to an invoice (`previousdoc`).",
         key=("previousdoc", "previousline", "nextdoc", "nextline", "linktype"),
-        primary=False,
-        replaces=("nextdoc",),
-        deletes="replaced with their payment; a payment without any leaves one row with `_deleted_at`",
+        rides_with="transaction",
+        replaces="nextdoc",
+        deletes=Deletes.WITH_PARENT,
         columns=fields(
             {
                 "previousdoc": ID,
@@ -305,7 +303,7 @@ TABLES: tuple[Table, ...] = (
         description="One row per deleted record, as the ledger itself lists them.",
         key=("type", "recordid"),
         cursor="deleteddate",
-        deletes="none",
+        deletes=Deletes.NEVER,
         columns=fields(
             {"recordid": ID, "recordtypeid": TEXT, "type": TEXT, "name": TEXT, "deletedby": TEXT, "deleteddate": TIME}
         ),

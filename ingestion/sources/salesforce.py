@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingestion.tables import COUNT, DATE, FLAG, FX, ID, MONEY, RATIO, TEXT, TIME, Table, fields
+from ingestion.tables import COUNT, DATE, FLAG, FX, ID, MONEY, RATIO, TEXT, TIME, Deletes, Table, fields
 
 SYSTEM = {
     "Id": ID,
@@ -13,7 +13,6 @@ SYSTEM = {
     "LastModifiedById": ID,
     "SystemModstamp": TIME,
 }
-DELETES = "queryAll: IsDeleted rows; the loser of a merge carries MasterRecordId"
 
 TABLES: tuple[Table, ...] = (
     Table(
@@ -21,7 +20,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="Account",
         description="One row per Account: customers and prospects, with what invoicing needs to know about them.",
         cursor="SystemModstamp",
-        deletes=DELETES,
+        deletes=Deletes.FLAGGED,
         columns=fields(
             SYSTEM,
             {
@@ -61,7 +60,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="Contact",
         description="One row per Contact: a person at an account.",
         cursor="SystemModstamp",
-        deletes=DELETES,
+        deletes=Deletes.FLAGGED,
         columns=fields(
             SYSTEM,
             {
@@ -85,7 +84,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="Opportunity",
         description="One row per Opportunity: a deal, its contract terms, and what Tieout wrote back on it.",
         cursor="SystemModstamp",
-        deletes=DELETES,
+        deletes=Deletes.FLAGGED,
         columns=fields(
             SYSTEM,
             {
@@ -132,9 +131,9 @@ TABLES: tuple[Table, ...] = (
     Table(
         name="opportunity_line_item",
         vendor_object="OpportunityLineItem",
-        description="One row per OpportunityLineItem: a product on a deal; roles and hours for time work, dates for milestones.",
+        description="One row per OpportunityLineItem: a product on a deal; role, hours, milestone date.",
         cursor="SystemModstamp",
-        deletes="queryAll: IsDeleted rows",
+        deletes=Deletes.FLAGGED,
         columns=fields(
             SYSTEM,
             {
@@ -162,7 +161,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="OpportunityStage",
         description="One row per stage a deal can stand in, and what the stage means (won, closed, forecast).",
         cursor=None,
-        deletes="a stage no longer listed",
+        deletes=Deletes.UNLISTED,
         columns=fields(
             {
                 "Id": ID,
@@ -184,7 +183,7 @@ TABLES: tuple[Table, ...] = (
         vendor_object="Product2",
         description="One row per product that can stand on a deal.",
         cursor="SystemModstamp",
-        deletes="queryAll: IsDeleted rows",
+        deletes=Deletes.FLAGGED,
         columns=fields(
             SYSTEM,
             {
@@ -203,9 +202,9 @@ TABLES: tuple[Table, ...] = (
     Table(
         name="user",
         vendor_object="User",
-        description="One row per user of the org: owners of accounts and deals. Users are never deleted, only made inactive.",
+        description="One row per user of the org: owners of accounts and deals; made inactive, never deleted.",
         cursor="SystemModstamp",
-        deletes="none: IsActive",
+        deletes=Deletes.NEVER,
         columns=fields(
             {
                 "Id": ID,
@@ -228,7 +227,7 @@ TABLES: tuple[Table, ...] = (
         name="currency_type",
         vendor_object="CurrencyType",
         description="One row per currency of a multi-currency org, with its rate to the corporate currency.",
-        deletes="a currency no longer listed",
+        deletes=Deletes.UNLISTED,
         optional=True,
         columns=fields(
             {
