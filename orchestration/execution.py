@@ -87,3 +87,21 @@ def materialize(selection: Sequence[dg.AssetKey], *, command: str) -> Outcome:
                 failures.append(f"{event.step_key}: {cause.message.strip() if cause else 'failed'}")
         reports = write_back.reports_of(result.run_id)
         return Outcome(run_id=result.run_id, success=result.success, failures=tuple(failures), reports=reports)
+
+
+def run_until_quiet(most: int) -> list[Outcome]:
+    """Passes of ingest, build and write-back until one writes nothing, at most `most`. Stops at a pass that fails.
+
+    What is written in one pass (a project's id) is what the next one has to show elsewhere (on the deal).
+    """
+    from orchestration.progress import say
+
+    outcomes: list[Outcome] = []
+    for number in range(1, most + 1):
+        say(f"pass {number}: reading the platforms, building, writing back")
+        outcome = materialize(asset_keys(), command="run")
+        outcomes.append(outcome)
+        say(f"pass {number}: {outcome.write_calls} write calls" + ("" if outcome.success else ", with failures"))
+        if outcome.write_calls == 0 or not outcome.success:
+            break
+    return outcomes

@@ -1,0 +1,107 @@
+"""`make demo` and `make dev`: the whole loop against local sandboxes, as a newcomer meets it.
+
+The demo has a home of its own, emptied first, so that it never depends on what an earlier run left there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestration import sandboxes
+from orchestration.home import PROJECT_ROOT, Home
+
+DEMO_HOME = PROJECT_ROOT / ".tieout-demo"
+DEV_HOME = PROJECT_ROOT / ".tieout-dev"
+
+# Long enough for the month to end, for drafts to be approved and for the first customers to pay.
+CHAPTERS = ((14, "two weeks later"), (28, "six weeks later"))
+
+
+@contextmanager
+def chapter(title: str) -> Iterator[None]:
+    """Announce a step and say how long it took."""
+    click.secho(f"\n== {title}", bold=True)
+    started = time.monotonic()
+    yield
+    click.echo(f"   ({time.monotonic() - started:.1f} s)")
+
+
+def run(*, scale: str, seed: int) -> int:
+    """The loop, three times: go-live, two weeks on, six weeks on. Returns the exit status: 0 only when the books tie out."""
+    started = time.monotonic()
+    shutil.rmtree(DEMO_HOME, ignore_errors=True)
+    where = Home(root=DEMO_HOME).prepare()
+    os.environ.update(where.environment())
+    where.sandbox.mkdir(parents=True)
+    outcomes: list[Any] = []
+    with chapter(f"A firm is made: scale {scale}, seed {seed}"):
+        click.echo("   " + sandboxes.describe(sandboxes.populate(where.sandbox, seed, scale)))
+    with sandboxes.start(where.sandbox, sandboxes.free_port_base(), seed=seed) as fleet:
+        os.environ.update(fleet.env)
+        for name, url in fleet.urls.items():
+            click.echo(f"   {name:11} {url}")
+        outcomes += _loop("Day one: connect, read, build, plan, write back")
+        for days, title in CHAPTERS:
+            with chapter(f"The firm lives on: {title}"):
+                click.echo("   " + sandboxes.describe(sandboxes.advance(where.sandbox, days)))
+            outcomes += _loop("The loop again")
+        with chapter("Once more, with nothing changed"):
+            quiet = _passes(1)
+            click.echo(f"   {quiet[0].write_calls} write calls")
+    from orchestration import demo_report
+
+    click.echo()
+    click.echo(demo_report.text(outcomes, seconds=time.monotonic() - started))
+    good = all(outcome.success for outcome in [*outcomes, *quiet])
+    return 0 if good and quiet[0].write_calls == 0 and demo_report.ties_out() else 1
+
+
+def _loop(title: str) -> Sequence[Any]:
+    with chapter(title):
+        outcomes = _passes(6)
+        from orchestration import report
+
+        click.echo(report.run_text(outcomes))
+    return outcomes
+
+
+def _passes(most: int) -> Sequence[Any]:
+    from orchestration import execution, progress
+
+    with progress.listening(lambda message: click.echo(f"   {message}")):
+        return execution.run_until_quiet(most)
+
+
+def develop(port: int) -> int:
+    """Sandboxes, Dagster's web server and daemon, until interrupted. State is kept between starts in .tieout-dev."""
+    where = Home(root=DEV_HOME).prepare()
+    os.environ.update(where.environment())
+    where.sandbox.mkdir(parents=True, exist_ok=True)
+    click.echo(sandboxes.describe(sandboxes.populate(where.sandbox, sandboxes.DEFAULT_SEED, "small")))
+    with sandboxes.start(where.sandbox, sandboxes.free_port_base()) as fleet:
+        os.environ.update(fleet.env)
+        click.echo(f"Dagster UI: http://127.0.0.1:{port}   (Ctrl-C stops everything)")
+        click.echo(f"In another terminal: export TIEOUT_HOME={DEV_HOME.name}; tieout sandbox advance --days 1")
+        dagster = subprocess.Popen(
+            [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(PROJECT_ROOT / "workspace.yaml"),
+             "-h", "127.0.0.1", "-p", str(port)],
+            cwd=PROJECT_ROOT, env=dict(os.environ),
+        )  # fmt: skip
+        signal.signal(signal.SIGTERM, lambda *_: dagster.terminate())
+        try:
+            return dagster.wait()
+        except KeyboardInterrupt:
+            dagster.terminate()
+            dagster.wait(timeout=30)
+            return 0

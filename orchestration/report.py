@@ -1,0 +1,200 @@
+"""Reports for people: what a run did, how things stand, where a record came from. Pure text from documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestration import warehouse
+
+WIDTH = 118
+
+
+def money(amount: Decimal | int | None, currency: str = "") -> str:
+    """`1,234.50 EUR`; nothing for None."""
+    if amount is None:
+        return ""
+    return f"{amount:,.2f} {currency}".strip()
+
+
+def by_currency(amounts: Mapping[str, Any]) -> str:
+    """`1,234.50 EUR, 20.00 USD`, sorted by currency."""
+    return ", ".join(money(Decimal(str(amount)), currency) for currency, amount in sorted(amounts.items()))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> str:
+    """A plain table of fixed width, for terminals and logs alike."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*["" if value is None else str(value) for value in row])
+    console = Console(width=WIDTH, file=None, record=True, quiet=True, force_terminal=False)
+    console.print(drawn)
+    return console.export_text(styles=False).rstrip()
+
+
+SYNC_COLUMNS = ("created", "updated", "unchanged", "held", "parked", "refused", "uncertain", "settled")
+
+
+def run_document(outcomes: Sequence[Any]) -> dict[str, Any]:
+    """What one or more passes did, as JSON-ready data."""
+    return {
+        "success": all(outcome.success for outcome in outcomes),
+        "write_calls": sum(outcome.write_calls for outcome in outcomes),
+        "passes": [
+            {
+                "run_id": outcome.run_id,
+                "success": outcome.success,
+                "failures": list(outcome.failures),
+                "write_calls": outcome.write_calls,
+                "syncs": outcome.reports,
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def merged(outcomes: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Per sync over all passes: what was written adds up; what is still waiting is as the last pass left it."""
+    total: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        for name, report in outcome.reports.items():
+            entry = total.setdefault(name, {column: 0 for column in SYNC_COLUMNS} | {"amounts": {}, "write_calls": 0, "call_floor": 0})
+            for column in ("created", "updated", "settled"):
+                entry[column] += report.get(column, 0)
+            for column in ("unchanged", "held", "parked", "refused", "uncertain"):
+                entry[column] = report.get(column, 0)
+            for calls in ("write_calls", "call_floor"):
+                entry[calls] += report.get(calls, 0)
+            for currency, amount in report.get("amounts", {}).items():
+                entry["amounts"][currency] = Decimal(str(entry["amounts"].get(currency, 0))) + Decimal(str(amount))
+    return total
+
+
+def run_text(outcomes: Sequence[Any]) -> str:
+    """One table: per sync what was created, updated, held..., money by currency, calls against the fewest possible."""
+    lines = []
+    reports = merged(outcomes)
+    if reports:
+        lines.append(
+            table(
+                f"Written back in {len(outcomes)} pass{'es' if len(outcomes) != 1 else ''}",
+                ["sync", *SYNC_COLUMNS, "calls/fewest", "amount"],
+                [
+                    [
+                        name.removeprefix("sync_"),
+                        *[report[column] or "" for column in SYNC_COLUMNS],
+                        f"{report['write_calls']}/{report['call_floor']}" if report["write_calls"] else "",
+                        by_currency(report["amounts"]),
+                    ]
+                    for name, report in reports.items()
+                ],
+                right=[*SYNC_COLUMNS, "calls/fewest"],
+            )
+        )
+        lines.append(f"{sum(outcome.write_calls for outcome in outcomes)} write calls")
+    for outcome in outcomes:
+        for failure in outcome.failures:
+            lines.append(f"FAILED {failure}")
+    if not lines:
+        lines.append("done")
+    return "\n\n".join(lines)
+
+
+def status_document() -> dict[str, Any]:
+    """Entries by sync and state, held and refused with reasons, the tie-out, deals and work that wait."""
+    from orchestration import write_back
+
+    summary = write_back.engine().status()
+    document: dict[str, Any] = {**summary, "tie_out": [], "won_deals_awaiting_project": [], "unbilled_work": []}
+    try:
+        document["tie_out"] = warehouse.rows("select * from marts.fct_tie_out order by stack, currency")
+        document["won_deals_awaiting_project"] = warehouse.rows(
+            "select opportunity_name, owner_name, days_waiting, amount, currency, reason from marts.fct_won_deals_awaiting_project order by days_waiting desc"
+        )
+        document["unbilled_work"] = warehouse.rows(
+            "select reason_class, reason, currency, count(*) as items, sum(amount) as amount from marts.fct_unbilled_work group by all order by all"
+        )
+    except warehouse.NotBuiltYet as missing:
+        document["note"] = str(missing)
+    return document
+
+
+def tie_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The finance lead's table: PSA value, billed, invoiced, paid, open, and the difference that must be 0.00."""
+    names = ["approved", "billed", "unbilled", "ledger_line", "invoice_net", "psa_invoice", "paid", "open"]
+    return table(
+        "Tie-out, by currency",
+        ["stack", "currency", *[name.replace("_", " ") for name in names], "difference"],
+        [
+            [row["stack"], row["currency"], *[money(row[f"{name}_amount"]) for name in names], money(row["tie_out_difference"])]
+            for row in rows
+        ],
+        right=[*[name.replace("_", " ") for name in names], "difference"],
+    )
+
+
+def waiting_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Won deals without a project, and why."""
+    return table(
+        "Won deals without a project",
+        ["deal", "owner", "days", "amount", "why"],
+        [[r["opportunity_name"], r["owner_name"], r["days_waiting"], money(r["amount"], r["currency"] or ""), r["reason"]] for r in rows],
+        right=["days", "amount"],
+    )
+
+
+def unbilled_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Work with money that is on no invoice, by reason."""
+    return table(
+        "Work not invoiced, by reason",
+        ["class", "reason", "items", "amount"],
+        [[r["reason_class"], r["reason"], r["items"], money(r["amount"], r["currency"] or "")] for r in rows],
+        right=["items", "amount"],
+    )
+
+
+def status_text(document: Mapping[str, Any]) -> str:
+    """`tieout status` as a person reads it."""
+    parts = [
+        table(
+            "Journal",
+            ["sync", "state", "entries", "oldest"],
+            [[row["sync"], row["state"], row["entries"], row["oldest"]] for row in document["entries"]],
+            right=["entries"],
+        )
+    ]
+    if document["tie_out"]:
+        parts.append(tie_out_text(document["tie_out"]))
+    if document["won_deals_awaiting_project"]:
+        parts.append(waiting_text(document["won_deals_awaiting_project"]))
+    if document["unbilled_work"]:
+        parts.append(unbilled_text(document["unbilled_work"]))
+    if document.get("note"):
+        parts.append(document["note"])
+    parts.append(f"{document['uncertain']} uncertain, {document['open_exceptions']} open exceptions")
+    return "\n\n".join(parts)
+
+
+def exceptions_text(rows: Sequence[Any]) -> str:
+    """Open exceptions, one line each."""
+    if not rows:
+        return "no open exceptions"
+    return table(
+        "Exceptions",
+        ["id", "sync", "key", "kind", "owner", "opened", "reason"],
+        [[r.exception_id, r.sync.removeprefix("sync_"), r.key, r.kind, r.owner, f"{r.opened_at:%Y-%m-%d %H:%M}", r.reason] for r in rows],
+    )
+
+
+def explain_text(reference: str, trail: Sequence[Mapping[str, Any]]) -> str:
+    """The trail of one record, oldest first."""
+    lines = [f"{reference}"]
+    for step in trail:
+        lines.append("  " + "  ".join(f"{name}={value}" for name, value in step.items() if value not in (None, "", [], {})))
+    return "\n".join(lines)
