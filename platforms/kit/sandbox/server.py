@@ -1,6 +1,6 @@
 """Serving sandboxes: one app on plain HTTP and on TLS (own CA), in a thread for tests, in processes for people.
 
-Run one alone: `python -m platforms.kit.sandbox.server salesforce --state /tmp/state --port 8700 --tls-port 8800`.
+Run one alone: `python -m platforms.kit.sandbox.server salesforce --state state --port 8700 --tls-port 8800`.
 Stopped by SIGTERM or Ctrl-C; the state stays, and a later start goes on where this one ended.
 """
 
