@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from platforms.kit.errors import NotSent, PlatformError
+from platforms.kit.errors import BadAnswer, NotSent, Retry, Uncertain
 from platforms.kit.secrets import Secret, register
 
 # Fetch anew this long before a token's stated end, so that a request on its way does not outlive it.
@@ -55,8 +55,8 @@ class TokenAuth(httpx.Auth):
     """Puts a fetched token on every request; when `rejected(response)` says so, fetches once more and sends again.
 
     `fetch` gets a bare httpx.Client (same TLS, timeouts and network as the API client, no auth) and returns a Token; it
-    raises AskPerson when the credentials are wrong. Whatever network error happens while fetching means that the
-    business request itself never left: it is raised as NotSent.
+    raises AskPerson when the credentials are wrong. A network error, Retry or Uncertain while fetching means that the
+    business request itself never left: it becomes NotSent. An answer that `fetch` cannot take apart is a BadAnswer.
     """
 
     requires_response_body = True
@@ -99,10 +99,14 @@ class TokenAuth(httpx.Auth):
         self._fetched()
         try:
             return self._fetch(self._client)
-        except PlatformError:
-            raise
+        except (Retry, Uncertain) as error:
+            raise NotSent(f"no token could be fetched ({error.message})", status=error.status) from error
         except httpx.TransportError as error:
             raise NotSent(f"no token could be fetched ({type(error).__name__}: {error})") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadAnswer(
+                f"the answer to the log-in is not what this API speaks ({type(error).__name__}: {error})"
+            ) from error
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """One try with the token at hand; after a rejection one more with a new one."""

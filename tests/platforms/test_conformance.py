@@ -1,0 +1,337 @@
+"""What every platform room must do, whoever wrote it. Rooms are found by looking; a new one is tested without an edit.
+
+Run one room alone: `pytest tests/platforms/test_conformance.py -k salesforce`.
+"""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import random
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from platforms.kit.context import ClientContext
+from platforms.kit.errors import AskPerson, BadAnswer, NotSent, PlatformError
+from platforms.kit.registry import PlatformSpec, platform_names, spec
+from platforms.kit.sandbox.registry import open_ready, sandbox, sandbox_names
+from platforms.kit.sandbox.server import RunningSandbox
+from platforms.kit.secrets import Secret
+
+SECRET_WORDS = ("secret", "token", "password", "private_key")
+SEED = 7
+
+
+class Naps(list[float]):
+    """A sleep that only writes down for how long."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def complete() -> list[str]:
+    """The rooms that have both a client and a sandbox."""
+    return sorted(set(platform_names()) & set(sandbox_names()))
+
+
+def prefix(platform: str) -> str:
+    return f"CONNECTIONS__{platform.upper()}__"
+
+
+def settings_of(platform: PlatformSpec, environment: Mapping[str, str]) -> dict[str, str | Secret]:
+    """The room's own settings from the sandbox's environment, secret ones wrapped, defaults filled in."""
+    found: dict[str, str | Secret] = {}
+    for setting in platform.settings:
+        value = environment.get(prefix(platform.name) + setting.name.upper(), setting.default)
+        if value is not None:
+            found[setting.name] = Secret(value) if setting.secret else value
+    return found
+
+
+def connect(running: RunningSandbox, *, naps: Naps | None = None, verify: Any = True, **replaced: Any) -> Any:
+    """A client of the room, pointed at its running sandbox; `replaced` settings replace the sandbox's."""
+    platform = spec(running.spec.name)
+    context = ClientContext(
+        connection=platform.name,
+        sleep=naps if naps is not None else Naps(),
+        random=random.Random(SEED),
+        verify=verify,
+        timeout=10,
+    )
+    return platform.connect({**settings_of(platform, running.env), **replaced}, context)
+
+
+@pytest.fixture(scope="module", params=complete() or [pytest.param("", marks=pytest.mark.skip("no room is complete"))])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with RunningSandbox(request.param, tmp_path_factory.mktemp(request.param), seed=SEED) as sandbox_running:
+        yield sandbox_running
+
+
+@pytest.fixture(autouse=True)
+def calm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test leaves the sandbox without troubles."""
+    yield
+    if "running" in request.fixturenames:
+        request.getfixturevalue("running").faults.use("none")
+
+
+# -- what a room declares --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", platform_names())
+def test_a_room_declares_itself(name: str) -> None:
+    room = spec(name)
+    assert room.name == name
+    assert room.label
+    assert room.roles, f"{name} says no role: 'crm', 'psa' or 'erp'"
+    names = [setting.name for setting in room.settings]
+    assert len(names) == len(set(names))
+    assert "base_url" in names, f"{name} cannot be pointed at a sandbox or a proxy without base_url"
+    for setting in room.settings:
+        assert len(setting.help.split()) >= 3, f"{name}.{setting.name} has no sentence of help"
+        sounds_secret = any(word in setting.name for word in SECRET_WORDS)
+        assert setting.secret or not sounds_secret, f"{name}.{setting.name} sounds secret; declare it secret=True"
+        assert not (setting.secret and setting.default), f"{name}.{setting.name}: a secret has no default"
+
+
+@pytest.mark.parametrize("name", sandbox_names())
+def test_the_same_seed_makes_the_same_sandbox_and_another_seed_another(name: str, tmp_path: Path) -> None:
+    digests = []
+    for folder, seed in (("a", SEED), ("b", SEED), ("c", SEED + 1)):
+        service = open_ready(sandbox(name), tmp_path / folder, seed)
+        digests.append(service.store.digest())
+        service.store.close()
+    assert digests[0] == digests[1], "set-up depends on something beside the seed (wall clock, uuid4, set order?)"
+    assert digests[0] != digests[2]
+
+
+def test_ports_of_the_sandboxes_do_not_collide() -> None:
+    offsets = {name: sandbox(name).port_offset for name in sandbox_names()}
+    assert len(set(offsets.values())) == len(offsets), offsets
+
+
+# -- the room against its sandbox ------------------------------------------------------------------------------------
+
+
+def test_the_sandboxes_environment_is_what_the_room_declares(running: RunningSandbox) -> None:
+    room = spec(running.spec.name)
+    known = {prefix(room.name) + setting.name.upper() for setting in room.settings}
+    common = {prefix(room.name) + name for name in ("PLATFORM", "CA_BUNDLE")}
+    given = set(running.env)
+    assert given <= known | common, f"no such setting: {sorted(given - known - common)}"
+    required = {prefix(room.name) + s.name.upper() for s in room.settings if s.required and s.default is None}
+    assert required <= given, f"the sandbox does not give {sorted(required - given)}"
+
+
+def test_a_room_speaks_to_its_sandbox(running: RunningSandbox) -> None:
+    naps = Naps()
+    connect(running, naps=naps).ping()
+    assert naps == []
+
+
+def test_connecting_sends_nothing_yet(running: RunningSandbox) -> None:
+    before = running.app.calls()["total"]
+    connect(running)
+    assert running.app.calls()["total"] == before
+
+
+def test_a_room_speaks_tls_to_whom_its_ca_vouches_for(running: RunningSandbox) -> None:
+    moved = {
+        name: value.replace(running.url, running.tls_url)
+        for name, value in settings_of(spec(running.spec.name), running.env).items()
+        if isinstance(value, str) and running.url in value
+    }
+    connect(running, verify=str(running.ca_path), **moved).ping()
+    with pytest.raises(NotSent) as caught:
+        connect(running, **moved).ping()
+    assert "ca_bundle" in caught.value.next_step
+
+
+def test_the_servers_clock_is_the_sandboxes(running: RunningSandbox) -> None:
+    answer = httpx.get(f"{running.url}/", trust_env=False)
+    seen = datetime.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    assert abs((seen - running.service.clock.now()).total_seconds()) < 5
+
+
+def other_key(pem: str) -> str:
+    """A good private key of the same kind, and yet not the right one."""
+    old = serialization.load_pem_private_key(pem.encode(), None)
+    new: Any
+    if isinstance(old, rsa.RSAPrivateKey):
+        new = rsa.generate_private_key(65537, old.key_size)
+    else:
+        assert isinstance(old, ec.EllipticCurvePrivateKey)
+        new = ec.generate_private_key(old.curve)
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    text: str = new.private_bytes(*plain).decode()
+    return text
+
+
+def wrong(secret: Secret) -> Secret:
+    value = secret.reveal()
+    return Secret(other_key(value) if value.startswith("-----BEGIN") else f"wrong{value[5:]}")
+
+
+def used_secrets(running: RunningSandbox) -> dict[str, Secret]:
+    """The secret settings that the sandbox's environment sets."""
+    settings = settings_of(spec(running.spec.name), running.env)
+    return {name: value for name, value in settings.items() if isinstance(value, Secret)}
+
+
+def asked(running: RunningSandbox, **replaced: Any) -> AskPerson | None:
+    try:
+        connect(running, **replaced).ping()
+    except AskPerson as error:
+        return error
+    return None
+
+
+def test_wrong_credentials_ask_a_person_and_say_what_to_do(running: RunningSandbox) -> None:
+    told = [asked(running, **{name: wrong(secret)}) for name, secret in used_secrets(running).items()]
+    heard = [error for error in told if error is not None]
+    assert heard, "no wrong secret was noticed"
+    for error in heard:
+        assert error.connection == running.spec.name
+        assert error.next_step != AskPerson.default_next_step, f"say which setting to correct, and where: {error}"
+    # Settings of an authentication flow that is not the one in use may be wrong without anybody noticing.
+    flow = settings_of(spec(running.spec.name), running.env).get("auth_flow")
+    assert flow is not None or len(heard) == len(told), "a wrong secret was accepted"
+
+
+def test_an_unusable_secret_asks_a_person_too(running: RunningSandbox) -> None:
+    garbage = {name: Secret("no key, no token, nothing") for name in used_secrets(running)}
+    assert asked(running, **garbage) is not None
+
+
+def moved_to(running: RunningSandbox, url: str) -> dict[str, str]:
+    settings = settings_of(spec(running.spec.name), running.env)
+    return {n: v.replace(running.url, url) for n, v in settings.items() if isinstance(v, str) and running.url in v}
+
+
+def test_an_unreachable_platform_is_not_sent(running: RunningSandbox) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(NotSent) as caught:
+        connect(running, **moved_to(running, nobody)).ping()
+    assert caught.value.connection == running.spec.name
+
+
+@pytest.fixture
+def captive_portal() -> Iterator[str]:
+    """Somebody else's web server: an HTML page for whatever is asked."""
+
+    class Portal(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def page(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = b"<html><body>Please accept the terms of this network</body></html>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = page
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Portal)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_page_for_people_is_a_bad_answer_that_says_who_answered(running: RunningSandbox, captive_portal: str) -> None:
+    with pytest.raises(BadAnswer) as caught:
+        connect(running, **moved_to(running, captive_portal)).ping()
+    assert "base_url" in caught.value.next_step
+
+
+def test_a_burst_of_429_is_survived(running: RunningSandbox) -> None:
+    naps = Naps()
+    client = connect(running, naps=naps)
+    running.faults.once("throttle", times=5)
+    client.ping()
+    assert len(naps) == 5
+
+
+def test_an_expired_token_is_survived(running: RunningSandbox) -> None:
+    client = connect(running)
+    client.ping()
+    if not refreshes(client):
+        pytest.skip("this platform's credentials do not expire")
+    running.faults.once("expire_token")
+    client.ping()
+
+
+def refreshes(client: Any) -> bool:
+    """Whether the client has fetched a token: then it can fetch another."""
+    return bool(client.api.calls.snapshot()["auth"])
+
+
+def test_rough_weather_is_survived(running: RunningSandbox) -> None:
+    naps = Naps()
+    client = connect(running, naps=naps)
+    running.faults.use("rough")
+    for _ in range(60):
+        client.ping()
+    assert naps, "the rough profile troubled nobody"
+
+
+def test_no_secret_reaches_a_log_or_an_error(running: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    secrets = used_secrets(running)
+    with caplog.at_level(logging.DEBUG):
+        client = connect(running)
+        client.ping()
+        told += [repr(client), str(vars(client))]
+        for name, secret in secrets.items():
+            replaced = wrong(secret)
+            secrets = {**secrets, f"wrong {name}": replaced}
+            try:
+                connect(running, **{name: replaced}).ping()
+            except PlatformError as error:
+                told += [str(error), repr(error), repr(error.__cause__), repr(vars(error))]
+    everything = caplog.text + "\n".join(told)
+    for name, secret in secrets.items():
+        for piece in secret.reveal().splitlines():
+            if len(piece) >= 8 and not piece.startswith("-----"):
+                assert piece not in everything, f"{name} is shown"
+
+
+def test_a_restart_keeps_what_is_there_and_the_credentials(running: RunningSandbox, tmp_path: Path) -> None:
+    def kept(store: Any) -> str:
+        text: str = store.digest(lambda table: not table.startswith("_"))
+        return text
+
+    with RunningSandbox(running.spec, tmp_path, seed=SEED) as first:
+        connect(first).ping()
+        content, moment, environment = kept(first.store), first.service.clock.now(), first.env
+        secrets = {name: secret.reveal() for name, secret in used_secrets(first).items()}
+        url = first.url
+    with RunningSandbox(running.spec, tmp_path, seed=SEED + 1) as again:
+        assert kept(again.store) == content
+        assert again.service.clock.now() >= moment
+        assert {name: secret.reveal() for name, secret in used_secrets(again).items()} == secrets
+        assert {k: v.replace(url, again.url) for k, v in environment.items()} == again.env
+        connect(again).ping()
+
+
+def test_examining_a_platform_gives_findings_with_a_fix(running: RunningSandbox) -> None:
+    for finding in spec(running.spec.name).examine(connect(running), {"read": {}, "write": {}}):
+        assert finding.what
+        assert finding.level == "ok" or finding.fix, f"{finding.what}: say what to do about it"
