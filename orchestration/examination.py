@@ -16,10 +16,10 @@ from platforms.kit.errors import PlatformError
 def requirements(platform: str) -> dict[str, Any]:
     """What a platform's connection must offer: objects and fields to read, objects and fields to write."""
     from ingestion import requirements as reading
-    from reverse_etl.sync import load_syncs
+    from reverse_etl.sync import read_syncs
 
     writes: dict[str, set[str]] = {}
-    for sync in load_syncs(manifest.load()):
+    for sync in read_syncs(manifest.load()):
         if sync.platform == platform:
             writes.setdefault(sync.object, set()).update(sync.fields.values())
     return {"read": reading.of(platform), "write": {name: sorted(fields) for name, fields in sorted(writes.items())}}
