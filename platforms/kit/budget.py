@@ -20,6 +20,9 @@ from pathlib import Path
 
 from platforms.kit.errors import Wait
 
+# The code of a Wait that comes from here and not from the vendor.
+BUDGET = "budget"
+
 _NUMBER = struct.Struct("<d")
 # Looking again for a free slot: soon at first (a NetSuite call takes 100 ms and more), never a busy loop.
 _FIRST_LOOK = 0.001
@@ -157,5 +160,6 @@ class Budget:
         return Wait(
             f"the connection's own budget is used up for {delay:.1f} s, longer than the {self.max_wait} s allowed",
             connection=self.connection,
+            code=BUDGET,
             retry_after=delay,
         )

@@ -28,6 +28,7 @@ import httpx
 
 from platforms.kit import jsonio
 from platforms.kit.auth import TokenAuth
+from platforms.kit.budget import BUDGET
 from platforms.kit.context import ClientContext
 from platforms.kit.errors import (
     AskPerson,
@@ -130,7 +131,7 @@ class ApiClient:
         headers = {"Accept": "application/json", "User-Agent": "tieout/0.1", **(default_headers or {})}
         options: dict[str, Any] = {
             "timeout": httpx.Timeout(context.timeout, connect=min(10.0, context.timeout)),
-            "limits": httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30),
+            "limits": httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=20),
             "follow_redirects": False,
             "http2": False,
             # A proxy from the environment is for the world outside, not for a sandbox on this machine.
@@ -366,7 +367,7 @@ class ApiClient:
         if isinstance(error, NotSent):
             return error.code not in ("tls", "url")
         if isinstance(error, Wait):
-            return True
+            return error.code != BUDGET  # whoever set max_wait wants to hear of it, not to wait after all
         if not isinstance(error, Retry):
             return False
         if idempotent:

@@ -27,6 +27,7 @@ REGISTRIES = re.compile(
     re.IGNORECASE,
 )
 SILENCED = re.compile(r"#\s*(noqa\b|type:\s*ignore)")
+WORDS = re.compile(r"[A-Za-z]{4}|[A-Za-z]+ [A-Za-z]+")
 # The code in brackets or after the colon, then what must be there: words.
 NOQA = re.compile(r"#\s*noqa(:\s*[A-Z]+[0-9]+(,\s*[A-Z]+[0-9]+)*)?(?P<rest>.*)$")
 IGNORE = re.compile(r"#\s*type:\s*ignore(\[[\w, -]+\])?(?P<rest>.*)$")
@@ -114,9 +115,9 @@ def unexplained(line: str) -> bool:
     for pattern in (NOQA, IGNORE):
         match = pattern.search(line)
         # An ignore of mypy's may be followed by a comment for ruff: one reason serves both.
-        if match is not None and len(re.findall(r"[A-Za-z]+", NOQA.sub("", match["rest"]))) < 2:
+        if match is not None and not WORDS.search(NOQA.sub("", match["rest"])):
             after = NOQA.search(match["rest"])
-            if after is None or len(re.findall(r"[A-Za-z]+", after["rest"])) < 2:
+            if after is None or not WORDS.search(after["rest"]):
                 return True
     return False
 

@@ -9,7 +9,10 @@ import http.server
 import logging
 import random
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +27,7 @@ from platforms.kit.context import ClientContext
 from platforms.kit.errors import AskPerson, BadAnswer, NotSent, PlatformError
 from platforms.kit.registry import PlatformSpec, platform_names, spec
 from platforms.kit.sandbox.registry import open_ready, sandbox, sandbox_names
-from platforms.kit.sandbox.server import RunningSandbox
+from platforms.kit.sandbox.server import RunningSandbox, ports_of, start_all
 from platforms.kit.secrets import Secret
 
 SECRET_WORDS = ("secret", "token", "password", "private_key")
@@ -57,7 +60,13 @@ def settings_of(platform: PlatformSpec, environment: Mapping[str, str]) -> dict[
     return found
 
 
-def connect(running: RunningSandbox, *, naps: Naps | None = None, verify: Any = True, **replaced: Any) -> Any:
+def connect(
+    running: RunningSandbox,
+    replaced: Mapping[str, str | Secret] | None = None,
+    *,
+    naps: Naps | None = None,
+    verify: str | bool = True,
+) -> Any:
     """A client of the room, pointed at its running sandbox; `replaced` settings replace the sandbox's."""
     platform = spec(running.spec.name)
     context = ClientContext(
@@ -67,10 +76,10 @@ def connect(running: RunningSandbox, *, naps: Naps | None = None, verify: Any = 
         verify=verify,
         timeout=10,
     )
-    return platform.connect({**settings_of(platform, running.env), **replaced}, context)
+    return platform.connect({**settings_of(platform, running.env), **(replaced or {})}, context)
 
 
-@pytest.fixture(scope="module", params=complete() or [pytest.param("", marks=pytest.mark.skip("no room is complete"))])
+@pytest.fixture(scope="module", params=complete())
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     with RunningSandbox(request.param, tmp_path_factory.mktemp(request.param), seed=SEED) as sandbox_running:
         yield sandbox_running
@@ -150,9 +159,9 @@ def test_a_room_speaks_tls_to_whom_its_ca_vouches_for(running: RunningSandbox) -
         for name, value in settings_of(spec(running.spec.name), running.env).items()
         if isinstance(value, str) and running.url in value
     }
-    connect(running, verify=str(running.ca_path), **moved).ping()
+    connect(running, moved, verify=str(running.ca_path)).ping()
     with pytest.raises(NotSent) as caught:
-        connect(running, **moved).ping()
+        connect(running, moved).ping()
     assert "ca_bundle" in caught.value.next_step
 
 
@@ -187,16 +196,16 @@ def used_secrets(running: RunningSandbox) -> dict[str, Secret]:
     return {name: value for name, value in settings.items() if isinstance(value, Secret)}
 
 
-def asked(running: RunningSandbox, **replaced: Any) -> AskPerson | None:
+def asked(running: RunningSandbox, replaced: Mapping[str, Secret]) -> AskPerson | None:
     try:
-        connect(running, **replaced).ping()
+        connect(running, replaced).ping()
     except AskPerson as error:
         return error
     return None
 
 
 def test_wrong_credentials_ask_a_person_and_say_what_to_do(running: RunningSandbox) -> None:
-    told = [asked(running, **{name: wrong(secret)}) for name, secret in used_secrets(running).items()]
+    told = [asked(running, {name: wrong(secret)}) for name, secret in used_secrets(running).items()]
     heard = [error for error in told if error is not None]
     assert heard, "no wrong secret was noticed"
     for error in heard:
@@ -209,7 +218,7 @@ def test_wrong_credentials_ask_a_person_and_say_what_to_do(running: RunningSandb
 
 def test_an_unusable_secret_asks_a_person_too(running: RunningSandbox) -> None:
     garbage = {name: Secret("no key, no token, nothing") for name in used_secrets(running)}
-    assert asked(running, **garbage) is not None
+    assert asked(running, garbage) is not None
 
 
 def moved_to(running: RunningSandbox, url: str) -> dict[str, str]:
@@ -222,7 +231,7 @@ def test_an_unreachable_platform_is_not_sent(running: RunningSandbox) -> None:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
     with pytest.raises(NotSent) as caught:
-        connect(running, **moved_to(running, nobody)).ping()
+        connect(running, moved_to(running, nobody)).ping()
     assert caught.value.connection == running.spec.name
 
 
@@ -257,7 +266,7 @@ def captive_portal() -> Iterator[str]:
 
 def test_a_page_for_people_is_a_bad_answer_that_says_who_answered(running: RunningSandbox, captive_portal: str) -> None:
     with pytest.raises(BadAnswer) as caught:
-        connect(running, **moved_to(running, captive_portal)).ping()
+        connect(running, moved_to(running, captive_portal)).ping()
     assert "base_url" in caught.value.next_step
 
 
@@ -303,7 +312,7 @@ def test_no_secret_reaches_a_log_or_an_error(running: RunningSandbox, caplog: py
             replaced = wrong(secret)
             secrets = {**secrets, f"wrong {name}": replaced}
             try:
-                connect(running, **{name: replaced}).ping()
+                connect(running, {name: replaced}).ping()
             except PlatformError as error:
                 told += [str(error), repr(error), repr(error.__cause__), repr(vars(error))]
     everything = caplog.text + "\n".join(told)
@@ -329,6 +338,64 @@ def test_a_restart_keeps_what_is_there_and_the_credentials(running: RunningSandb
         assert {name: secret.reveal() for name, secret in used_secrets(again).items()} == secrets
         assert {k: v.replace(url, again.url) for k, v in environment.items()} == again.env
         connect(again).ping()
+
+
+# -- all together, as processes --------------------------------------------------------------------------------------
+
+
+def free_base() -> int:
+    """A port base whose ports for every sandbox are free."""
+    for base in range(21000, 30000, 250):
+        if all(free(port) for name in sandbox_names() for port in ports_of(sandbox(name), base)):
+            return base
+    raise AssertionError("no free ports")
+
+
+def free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+FLEET = """
+import pathlib, sys, time
+from platforms.kit.sandbox.registry import sandbox
+from platforms.kit.sandbox.server import start_all
+start_all([sandbox(sys.argv[1])], pathlib.Path(sys.argv[2]), int(sys.argv[3]))
+print("running", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not complete(), reason="no room is complete")
+def test_all_sandboxes_run_as_processes_stop_when_asked_and_go_on_where_they_were(tmp_path: Path) -> None:
+    base, environments = free_base(), []
+    for _ in range(2):
+        with start_all([sandbox(name) for name in complete()], tmp_path, base, seed=SEED) as fleet:
+            for name in complete():
+                context = ClientContext(connection=name, timeout=10)
+                spec(name).connect(settings_of(spec(name), fleet.env), context).ping()
+            environments.append(fleet.env)
+        assert [process.returncode for process in fleet.processes.values()] == [0] * len(complete())
+        assert all(free(port) for name in complete() for port in ports_of(sandbox(name), base))
+    assert environments[0] == environments[1]
+
+
+@pytest.mark.skipif(not complete(), reason="no room is complete")
+def test_sandboxes_end_with_whoever_started_them_even_if_killed(tmp_path: Path) -> None:
+    base, name = free_base(), complete()[0]
+    port, _ = ports_of(sandbox(name), base)
+    starter = subprocess.Popen([sys.executable, "-c", FLEET, name, tmp_path, str(base)], stdout=subprocess.PIPE)
+    assert starter.stdout is not None
+    assert starter.stdout.readline() == b"running\n"
+    assert not free(port)
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    deadline = time.monotonic() + 10
+    while not free(port) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert free(port)
 
 
 def test_examining_a_platform_gives_findings_with_a_fix(running: RunningSandbox) -> None:

@@ -8,12 +8,15 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from platforms.kit.budget import Budget, next_turn
+from platforms.kit.context import ClientContext
 from platforms.kit.errors import Wait
+from platforms.kit.http import ApiClient
 
 HOLDER = """
 import sys, time, pathlib
@@ -166,6 +169,19 @@ def test_a_wait_longer_than_allowed_is_told_instead_of_slept(tmp_path: Path) -> 
     with pytest.raises(Wait) as caught, budget.slot():
         pass
     assert caught.value.retry_after == pytest.approx(10)
+
+
+def test_a_client_hears_of_a_budget_that_is_used_up_at_once(tmp_path: Path) -> None:
+    naps: list[float] = []
+    budget = Budget(tmp_path, "k", requests_per_second=0.1, max_wait=1)
+    context = ClientContext(
+        connection="k", budget=budget, sleep=naps.append, transport=httpx.MockTransport(lambda _: httpx.Response(204))
+    )
+    client = ApiClient("toy", "https://toy.example", None, lambda response: None, context)
+    client.request("GET", "x", idempotent=True)
+    with pytest.raises(Wait, match="budget is used up"):
+        client.request("GET", "x", idempotent=True)
+    assert naps == []
 
 
 def test_impossible_limits_are_refused(tmp_path: Path) -> None:
