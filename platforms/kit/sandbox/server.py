@@ -388,7 +388,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _leave_with_parent() -> None:
-    sys.stdin.buffer.read()  # returns when the parent is gone, however it went
+    while os.read(
+        0, 1024
+    ):  # empty when the parent is gone, however it went; unbuffered, so that no lock is held at exit
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
