@@ -123,3 +123,18 @@
 {% macro text_part(expression, delimiter, number) -%}
     nullif(split_part({{ expression }}, '{{ delimiter }}', {{ number }}), '')
 {%- endmacro %}
+
+
+{#- Makes a query fail with `message`, a text expression, so that a test can say what it found. -#}
+{% macro fail_with(message) -%}
+    {{ return(adapter.dispatch('fail_with', 'tieout')(message)) }}
+{%- endmacro %}
+
+{#- Where SQL cannot raise, the message is the failing row. -#}
+{% macro default__fail_with(message) -%}
+    {{ message }}
+{%- endmacro %}
+
+{% macro duckdb__fail_with(message) -%}
+    error({{ message }})
+{%- endmacro %}

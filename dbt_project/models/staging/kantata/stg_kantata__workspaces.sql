@@ -26,6 +26,7 @@ renamed as (
         {{ money_from_subunits('price_in_cents', 'currency_base_unit') }} as budget_amount,
         {{ money_from_subunits('budget_used_in_cents', 'currency_base_unit') }} as budget_used_amount,
         percentage_complete as percent_complete,
+        currency_base_unit,
 
         -- booleans
         coalesce(archived, false) as is_archived,

@@ -1,0 +1,1 @@
+{{ canonical_union('accounting_period', role='accounting') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('client', role='psa') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('external_reference', role='any') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('fx_rate', role='accounting') }}

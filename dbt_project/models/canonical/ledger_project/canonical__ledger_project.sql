@@ -1,0 +1,1 @@
+{{ canonical_union('ledger_project', role='accounting') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('legal_entity', role='accounting') }}

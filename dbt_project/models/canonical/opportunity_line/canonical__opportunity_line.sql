@@ -1,0 +1,1 @@
+{{ canonical_union('opportunity_line', role='crm') }}

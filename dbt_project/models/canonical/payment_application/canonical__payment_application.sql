@@ -1,0 +1,1 @@
+{{ canonical_union('payment_application', role='accounting') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('project_member', role='psa') }}

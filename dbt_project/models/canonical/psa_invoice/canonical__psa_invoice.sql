@@ -1,0 +1,1 @@
+{{ canonical_union('psa_invoice', role='psa') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('rate_card', role='psa') }}

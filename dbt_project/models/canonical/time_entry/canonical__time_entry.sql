@@ -1,0 +1,1 @@
+{{ canonical_union('time_entry', role='psa') }}

@@ -1,0 +1,1 @@
+{{ canonical_union('time_lock', role='psa') }}

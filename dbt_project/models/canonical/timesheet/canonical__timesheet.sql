@@ -1,0 +1,1 @@
+{{ canonical_union('timesheet', role='psa') }}

@@ -1,0 +1,61 @@
+with
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
+
+),
+
+connections as (
+
+    select * from {{ ref('connections') }}
+
+),
+
+roles as (
+
+    select
+        stack,
+        crm_connection as connection,
+        'crm' as role
+    from stacks
+
+    union all
+
+    select
+        stack,
+        psa_connection as connection,
+        'psa' as role
+    from stacks
+
+    union all
+
+    select
+        stack,
+        accounting_connection as connection,
+        'accounting' as role
+    from stacks
+
+),
+
+-- One connection may fill several roles of its stack, as an ERP does.
+final as (
+
+    select
+        roles.connection,
+        max(roles.stack) as stack,
+        max(connections.platform) as platform,
+        max(nullif(connections.link_base, '')) as link_base,
+        coalesce(bool_or(roles.role = 'crm'), false) as has_crm_role,
+        coalesce(bool_or(roles.role = 'psa'), false) as has_psa_role,
+        coalesce(bool_or(roles.role = 'accounting'), false) as has_accounting_role,
+        count(distinct roles.stack) as stack_count
+    from roles
+    left join connections
+        on roles.connection = connections.connection
+    where roles.connection is not null
+    group by roles.connection
+
+)
+
+select * from final

@@ -1,0 +1,228 @@
+with
+
+parties as (
+
+    select * from {{ ref('int_identity_parties') }}
+
+),
+
+accounts as (
+
+    select * from parties where role = 'crm'
+
+),
+
+others as (
+
+    select * from parties where role <> 'crm'
+
+),
+
+survivors as (
+
+    select * from {{ ref('int_identity_account_survivors') }}
+
+),
+
+aliases as (
+
+    select
+        survivors.survivor_id,
+        crm_accounts.source_id,
+        crm_accounts.stack
+    from survivors
+    inner join {{ ref('canonical__account') }} as crm_accounts
+        on survivors.account_id = crm_accounts.account_id
+
+),
+
+references_to_accounts as (
+
+    select
+        entity_id,
+        stack,
+        case when service_model = 'external_key' then {{ text_part('service_reference', '_', 2) }} else service_reference end as account_source_id
+    from {{ ref('canonical__external_reference') }}
+    where entity in ('client', 'customer') and service_name = 'tieout' and not is_deleted
+
+),
+
+decisions as (
+
+    select * from {{ ref('int_identity_decisions') }}
+
+),
+
+-- Step 2 of 3: every pair that some rule finds, with the rule. C-1 gives the order, the confidences are ours.
+stored as (
+
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        'C-1.1' as rule,
+        1 as rule_rank,
+        1.0 as confidence
+    from references_to_accounts
+    inner join aliases
+        on
+            references_to_accounts.account_source_id = aliases.source_id
+            and references_to_accounts.stack = aliases.stack
+    inner join accounts
+        on aliases.survivor_id = accounts.party_id
+    inner join others
+        on references_to_accounts.entity_id = others.party_id
+
+),
+
+decided as (
+
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        'C-4' as rule,
+        2 as rule_rank,
+        1.0 as confidence
+    from decisions
+    inner join accounts
+        on decisions.left_id = accounts.party_id
+    inner join others
+        on decisions.right_id = others.party_id
+    where decisions.decision = 'same'
+
+),
+
+same_tax_id as (
+
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        'C-1.2' as rule,
+        3 as rule_rank,
+        0.99 as confidence
+    from accounts
+    inner join others
+        on
+            accounts.stack = others.stack
+            and accounts.tax_number = others.tax_number
+            and coalesce(accounts.tax_country, others.tax_country, '') = coalesce(others.tax_country, accounts.tax_country, '')
+
+),
+
+same_domain as (
+
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        'C-1.3' as rule,
+        4 as rule_rank,
+        case when accounts.country_code = coalesce(others.country_code, others.tax_country) then 0.95 else 0.85 end as confidence
+    from accounts
+    inner join others
+        on
+            accounts.stack = others.stack
+            and accounts.domain = others.domain
+
+),
+
+same_name as (
+
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        'C-1.4' as rule,
+        5 as rule_rank,
+        case when accounts.country_code = coalesce(others.country_code, others.tax_country) then 0.9 else 0.8 end as confidence
+    from accounts
+    inner join others
+        on
+            accounts.stack = others.stack
+            and accounts.normalised_name = others.normalised_name
+
+),
+
+similar_name as (
+
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        'C-1.5' as rule,
+        6 as rule_rank,
+        round(cast(0.75 * {{ likeness('accounts.normalised_name', 'others.normalised_name') }} as decimal(9, 8)), 4) as confidence
+    from accounts
+    inner join others
+        on
+            accounts.stack = others.stack
+            -- Comparing only names that begin alike keeps this from growing with the square of the customers.
+            and substr(accounts.normalised_name, 1, 1) = substr(others.normalised_name, 1, 1)
+            and accounts.normalised_name <> others.normalised_name
+            and {{ likeness('accounts.normalised_name', 'others.normalised_name') }} >= {{ var('identity_review_score') }}
+
+),
+
+found as (
+
+    select * from stored
+    union all
+    select * from decided
+    union all
+    select * from same_tax_id
+    union all
+    select * from same_domain
+    union all
+    select * from same_name
+    union all
+    select * from similar_name
+
+),
+
+best as (
+
+    select
+        *,
+        row_number() over (partition by left_id, right_id order by rule_rank) as preference
+    from found
+
+),
+
+final as (
+
+    select
+        accounts.stack,
+        best.left_id,
+        accounts.name as left_name,
+        accounts.normalised_tax_id as left_tax_id,
+        others.role as right_role,
+        best.right_id,
+        others.name as right_name,
+        others.normalised_tax_id as right_tax_id,
+        others.legal_entity_code,
+        others.currency,
+        others.is_active as is_right_active,
+        others.source_created_at as right_created_at,
+        best.rule,
+        best.rule_rank,
+        cast(best.confidence as decimal(5, 4)) as confidence,
+        -- C-3: two tax ids that differ, or the same number of two countries.
+        coalesce(
+            accounts.tax_number <> others.tax_number
+            or accounts.tax_country <> others.tax_country and accounts.tax_number is not null and others.tax_number is not null,
+            false
+        ) as has_conflicting_tax_ids,
+        coalesce(accounts.country_code = coalesce(others.country_code, others.tax_country), false) as has_same_country,
+        coalesce(decisions.decision = 'not_same', false) as is_decided_not_same,
+        count(*) over (partition by best.right_id, best.rule_rank) as accounts_found_by_rule,
+        count(*) over (
+            partition by best.left_id, others.role, others.legal_entity_code, others.currency, best.rule_rank
+        ) as others_found_by_rule
+    from best
+    inner join accounts
+        on best.left_id = accounts.party_id
+    inner join others
+        on best.right_id = others.party_id
+    left join decisions
+        on best.left_id = decisions.left_id and best.right_id = decisions.right_id
+    where best.preference = 1
+
+)
+
+select * from final
