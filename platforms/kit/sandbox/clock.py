@@ -45,3 +45,16 @@ class SandboxClock:
         wanted = (moment.astimezone(UTC) - _EPOCH) // _MILLISECOND
         self.store.write("UPDATE _clock SET at_ms = ? WHERE id = 1 AND at_ms < ?", (wanted, wanted))
         return self.now()
+
+    def begin(self, moment: datetime) -> datetime:
+        """Say where time begins (aware), also before the usual beginning; only before the sandbox is set up.
+
+        A firm with years of history needs an account that is as old.
+        """
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment} has no time zone; give an aware datetime")
+        if "sandbox.seed" in self.store.meta:
+            raise RuntimeError("the sandbox is set up already; its time cannot begin anew")
+        wanted = (moment.astimezone(UTC) - _EPOCH) // _MILLISECOND
+        self.store.write("UPDATE _clock SET at_ms = ? WHERE id = 1", (wanted,))
+        return self.now()
