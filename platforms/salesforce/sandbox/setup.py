@@ -33,6 +33,7 @@ def set_up_org(service: SalesforceService, seed: int) -> None:
     meta = service.store.meta
     meta["admin_id"] = "005000000000000AAA"
     meta["credentials"] = credentials(seed)
+    meta["sandbox.seed"] = seed
     meta["limits"] = {"DailyApiRequests": DAILY_API_REQUESTS}
 
     def add(name: str, **values: Any) -> str:

@@ -799,10 +799,10 @@ def compile_query(
         return _compile_aggregate(maker, start)
     columns, root = maker.output(start)
     children = [_compile_child(maker, start, child) for child in query.children]
-    select = ", ".join(maker.select)
+    select = ", ".join(f"{sql} AS c{index}" for index, sql in enumerate(maker.select))
     page_joins = maker.from_sql(start)
     page_sql = (
-        f"SELECT {maker.base}._seq, {select} {page_joins} WHERE {maker.base}._seq IN (SELECT value FROM json_each(?))"
+        f"SELECT {maker.base}._seq AS seq, {select} {page_joins} WHERE {maker.base}._seq IN (SELECT value FROM json_each(?))"
     )
     finder = _Compiler(query, objects, now, all_rows)
     where = finder.where_sql(start)
