@@ -315,8 +315,10 @@ class ApiClient:
             if error.retry_after is None:
                 error.retry_after = self._retry_after(response)
             raise error
-        if "json" in content_type and response.content:
-            self.json(response)
+        if not idempotent and "json" in content_type and response.content:
+            self.json(
+                response
+            )  # a create's answer is believed only when it can be read; a read may be parsed elsewhere
 
     def _by_status(self, response: httpx.Response) -> PlatformError:
         status = response.status_code

@@ -251,8 +251,10 @@ def test_a_maintenance_page_is_tried_again(connect: Connect, naps: list[float]) 
 
 def test_json_that_is_none_is_bad_for_a_read_and_uncertain_for_a_create(connect: Connect) -> None:
     broken = httpx.Response(200, content=b'{"id": 1', headers={"Content-Type": "application/json"})
+    client = connect(answers(broken))
+    response = client.request("GET", "x", idempotent=True)
     with pytest.raises(BadAnswer):
-        connect(answers(broken)).request("GET", "x", idempotent=True)
+        client.json(response)
     with pytest.raises(Uncertain):
         connect(answers(broken)).request("POST", "x", json={}, idempotent=False)
 
