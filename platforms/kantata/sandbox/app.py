@@ -201,11 +201,11 @@ class Kantata:
 
     # ---- the usual five ---------------------------------------------------------------------------------------
 
-    def list(self, name: str) -> Callable[[Request], Response]:
+    def index(self, name: str) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
             user = self.user(request)
             self.pace("GET", name)
-            return _json(self.engine.list(name, self.query(request, user)))
+            return _json(self.engine.index(name, self.query(request, user)))
 
         return handle
 
@@ -373,9 +373,7 @@ class Kantata:
         def handle(request: Request) -> Response:
             user = self.user(request)
             resolution = self.body(request).get("resolution") or {}
-            self.service.act(
-                action, int(_digits(request)), actor=str(user), description=resolution.get("description")
-            )
+            self.service.act(action, int(_digits(request)), actor=str(user), description=resolution.get("description"))
             return _json(self.engine.present(collection, [_digits(request)], self.query(request, user)))
 
         return handle
@@ -408,7 +406,7 @@ class Kantata:
         query = self.query(request, user)
         if query.on("most_recent") and query.on("most_recent_by_event_type"):
             raise system("most_recent and most_recent_by_event_type are mutually exclusive")
-        return _json(self.engine.list("subscribed_events", query))
+        return _json(self.engine.index("subscribed_events", query))
 
     def event_types(self, request: Request) -> Response:
         self.user(request)
@@ -423,7 +421,7 @@ class Kantata:
     def exchange_rates(self, request: Request) -> Response:
         user = self.user(request)
         scope: list[Clause] = [("t.exchange_table_id = ?", (int(_digits(request)),))]
-        return _json(self.engine.list("exchange_rates", self.query(request, user), scope))
+        return _json(self.engine.index("exchange_rates", self.query(request, user), scope))
 
     def authorize(self, request: Request) -> Response:
         """The consent screen, already consented: redirects with a one-time code for the integration user."""
@@ -488,15 +486,16 @@ def routes(face: Kantata) -> list[Route]:
     add("rate_card_set_versions/{id}/activate", face.activate, "PUT", "POST")
     add("subscribed_events/event_types", face.event_types, "GET")
     add("foreign_exchange/exchange_tables/{id}/rates", face.exchange_rates, "GET")
-    add("foreign_exchange/exchange_tables", face.list("exchange_tables"), "GET")
+    add("foreign_exchange/exchange_tables", face.index("exchange_tables"), "GET")
     add("foreign_exchange/exchange_tables/{id}", face.show("exchange_tables"), "GET")
-    for collection, prefix in (("timesheet_submissions", "timesheet"), ("expense_report_submissions", "expense_report")):
+    for collection in ("timesheet_submissions", "expense_report_submissions"):
+        prefix = TABLES[collection].event
         for what, noun in (("approve", "approvals"), ("reject", "rejections"), ("cancel", "cancellations")):
             add(f"{collection}/{{id}}/{what}", face.resolve(collection, what), "PUT")
             add(f"{prefix}_{noun}", face.resolve_many(collection, what), "POST")
     for name, verbs in VERBS.items():
         if "L" in verbs:
-            add(name, face.events if name == "subscribed_events" else face.list(name), "GET")
+            add(name, face.events if name == "subscribed_events" else face.index(name), "GET")
         if "C" in verbs:
             add(name, face.create(name), "POST")
         if "B" in verbs:
@@ -512,8 +511,8 @@ def routes(face: Kantata) -> list[Route]:
     return made
 
 
-def create_app(service: Service, faults: Faults) -> SandboxApp:
-    """The ASGI app. `app.kantata` (the handlers) carries `separate_limits`, which tests may change."""
+def create_app(service: Any, faults: Faults) -> SandboxApp:
+    """The ASGI app over a `Service` of this room."""
     face = Kantata(service, faults)
 
     def runtime(request: Request, response: Response) -> None:

@@ -147,7 +147,7 @@ class Engine:
 
     # ---- requests ---------------------------------------------------------------------------------------------
 
-    def list(self, name: str, query: Query, scope: Sequence[Clause] = ()) -> dict[str, Any]:
+    def index(self, name: str, query: Query, scope: Sequence[Clause] = ()) -> dict[str, Any]:
         """The answer to an index request."""
         presenter = self.presenters[name]
         for needed in presenter.required_params:

@@ -78,7 +78,7 @@ def _project_currency(engine: Engine, rows: Sequence[Row], shown: Sequence[Row])
         _currency(one, currencies.get(row["workspace_id"]))
 
 
-# ---- derived fields ---------------------------------------------------------------------------------------------------
+# ---- derived fields ------------------------------------------------------------------------------------------
 
 
 def _workspaces(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Query) -> None:
@@ -222,6 +222,8 @@ def _submissions(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], quer
     _project_currency(engine, rows, shown)
     for row, one in zip(rows, shown, strict=True):
         pending = row["status"] == "pending"
+        one["current_resolution_status"] = None if pending else row["status"]
+        one["current_resolution_user_id"] = one.pop("current_resolution_creator_id", None)
         one["permissions"] = {
             "can_approve": pending,
             "can_reject": row["status"] in ("pending", "approved"),
@@ -269,13 +271,33 @@ def _rate_card_sets(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], q
         ]
 
 
+def _memberships(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Query) -> None:
+    for one in shown:
+        _currency(one, engine.service.account_currency)
+
+
+def _allocations(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Query) -> None:
+    projects = _names(engine, "workspace_resources", [r["workspace_resource_id"] for r in rows], "workspace_id")
+    for row, one in zip(rows, shown, strict=True):
+        project = projects.get(row["workspace_resource_id"])
+        one["workspace_id"] = None if project is None else str(project)
+
+
+def _rate_card_versions(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Query) -> None:
+    currencies = _names(engine, "rate_cards", [r["rate_card_id"] for r in rows], "currency")
+    for row, one in zip(rows, shown, strict=True):
+        _currency(one, currencies.get(row["rate_card_id"]))
+
+
 def _rate_cards(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Query) -> None:
     titles = _names(engine, "rate_card_sets", [r["rate_card_set_id"] for r in rows], "title")
     for row, one in zip(rows, shown, strict=True):
+        _currency(one, row["currency"])
         one["title"] = titles.get(row["rate_card_set_id"])
         version = engine.store.one(
             "SELECT v.id FROM rate_card_versions v JOIN rate_card_set_versions s ON s.id = v.rate_card_set_version_id"
-            " WHERE v.rate_card_id = ? AND s.active = 1 AND s.effective_date <= ? ORDER BY s.effective_date DESC LIMIT 1",
+            " WHERE v.rate_card_id = ? AND s.active = 1 AND s.effective_date <= ?"
+            " ORDER BY s.effective_date DESC LIMIT 1",
             (row["id"], engine.service.today()),
         )
         one["effective_rate_card_version_id"] = str(version["id"]) if version else None
@@ -283,7 +305,9 @@ def _rate_cards(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query
 
 def _custom_field_values(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Query) -> None:
     fields = _by(
-        engine, "SELECT id AS k, name, value_type FROM custom_fields WHERE id IN ({keys})", [r["custom_field_id"] for r in rows]
+        engine,
+        "SELECT id AS k, name, value_type FROM custom_fields WHERE id IN ({keys})",
+        [r["custom_field_id"] for r in rows],
     )
     for row, one in zip(rows, shown, strict=True):
         definition = fields.get(row["custom_field_id"]) or {"name": None, "value_type": "string"}
@@ -335,7 +359,7 @@ def _events(engine: Engine, rows: Sequence[Row], shown: Sequence[Row], query: Qu
             one["current_payload"] = {k: v["to"] for k, v in changes.items()}
 
 
-# ---- associations -----------------------------------------------------------------------------------------------------
+# ---- associations ------------------------------------------------------------------------------------------
 
 
 def _belongs(name: str, key: str, column: str = "") -> dict[str, Association]:
@@ -461,8 +485,12 @@ _LIST: tuple[Presenter, ...] = (
     Presenter(
         table="workspaces",
         default_order="updated_at:desc",
-        orders=_dates({"title": "t.title", "start_date": "t.start_date", "due_date": "t.due_date", "price": "t.price_in_cents"}),
-        hidden=frozenset({"default_rate_in_cents", "creator_role", "project_tracker_template_id", "estimate_scenario_id"}),
+        orders=_dates(
+            {"title": "t.title", "start_date": "t.start_date", "due_date": "t.due_date", "price": "t.price_in_cents"}
+        ),
+        hidden=frozenset(
+            {"default_rate_in_cents", "creator_role", "project_tracker_template_id", "estimate_scenario_id"}
+        ),
         optional=frozenset({"stage", "revenue_recognition_method_id"}),
         plain_ids=frozenset({"rate_card_id"}),
         money=frozenset(
@@ -492,12 +520,14 @@ _LIST: tuple[Presenter, ...] = (
             **_has_many(
                 "participants",
                 "users",
-                "SELECT workspace_id AS owner, user_id AS id FROM participations WHERE workspace_id IN ({owners}) ORDER BY id",
+                "SELECT workspace_id AS owner, user_id AS id FROM participations"
+                " WHERE workspace_id IN ({owners}) ORDER BY id",
             ),
             **_has_many(
                 "approvers",
                 "users",
-                "SELECT id AS owner, approver_id AS id FROM workspaces WHERE id IN ({owners}) AND approver_id IS NOT NULL",
+                "SELECT id AS owner, approver_id AS id FROM workspaces"
+                " WHERE id IN ({owners}) AND approver_id IS NOT NULL",
             ),
             **_has_many(
                 "workspace_groups",
@@ -511,7 +541,8 @@ _LIST: tuple[Presenter, ...] = (
             **_has_many(
                 "workspace_resources_with_unnamed",
                 "workspace_resources",
-                "SELECT workspace_id AS owner, id FROM workspace_resources WHERE workspace_id IN ({owners}) ORDER BY id",
+                "SELECT workspace_id AS owner, id FROM workspace_resources"
+                " WHERE workspace_id IN ({owners}) ORDER BY id",
                 "workspace_resources_with_unnamed_ids",
             ),
             **_values("Workspace"),
@@ -619,7 +650,7 @@ _LIST: tuple[Presenter, ...] = (
         default_order="created_at:asc",
         orders=_dates({"full_name": "t.full_name"}),
         plain_ids=frozenset({"account_id"}),
-        optional=frozenset({"classification", "city", "country", "created_at", "updated_at"}),
+        optional=frozenset({"classification", "city", "country"}),
         associations={
             **_has_many(
                 "account_membership",
@@ -643,6 +674,7 @@ _LIST: tuple[Presenter, ...] = (
         orders=_dates(),
         plain_ids=frozenset({"account_id"}),
         money=frozenset({"bill_rate_in_cents", "cost_rate_in_cents"}),
+        derive=_memberships,
         associations={
             **_belongs("user", "users"),
             **_belongs("manager", "users"),
@@ -704,6 +736,7 @@ _LIST: tuple[Presenter, ...] = (
         table="workspace_allocations",
         default_order="created_at:asc",
         orders=_dates({"start_date": "t.start_date", "end_date": "t.end_date"}),
+        derive=_allocations,
         associations={
             **_belongs("workspace_resource", "workspace_resources"),
             **_belongs("creator", "users"),
@@ -789,8 +822,8 @@ _LIST: tuple[Presenter, ...] = (
                 key="rate_card_versions",
                 ids_sql="SELECT v.rate_card_id AS owner, v.id FROM rate_card_versions v WHERE v.id IN ("
                 "SELECT (SELECT x.id FROM rate_card_versions x JOIN rate_card_set_versions s ON"
-                " s.id = x.rate_card_set_version_id WHERE x.rate_card_id = c.id AND s.active = 1 AND s.effective_date <="
-                " (SELECT strftime('%Y-%m-%d', at_ms / 1000, 'unixepoch') FROM _clock)"
+                " s.id = x.rate_card_set_version_id WHERE x.rate_card_id = c.id AND s.active = 1"
+                " AND s.effective_date <= (SELECT strftime('%Y-%m-%d', at_ms / 1000, 'unixepoch') FROM _clock)"
                 " ORDER BY s.effective_date DESC LIMIT 1) FROM rate_cards c WHERE c.id IN ({owners}))",
                 ids_field="effective_rate_card_version_id",
                 single=True,
@@ -804,6 +837,7 @@ _LIST: tuple[Presenter, ...] = (
         default_order="created_at:asc",
         orders=_dates(),
         money=frozenset({"default_rate"}),
+        derive=_rate_card_versions,
         associations={
             **_belongs("rate_card", "rate_cards"),
             **_belongs("rate_card_set_version", "rate_card_set_versions"),
@@ -863,7 +897,6 @@ _LIST: tuple[Presenter, ...] = (
             associations={
                 **_belongs("workspace", "workspaces"),
                 **_belongs("user", "users"),
-                **_belongs("current_resolution_creator", "users"),
                 **_has_many(
                     lines,
                     lines,
@@ -932,7 +965,9 @@ _LIST: tuple[Presenter, ...] = (
         orders=_dates({"name": "t.name"}),
         default_filters=(hides("t.deleted_at IS NULL", "show_deleted", "include_deleted"),),
     ),
-    Presenter(table="vendors", default_order="name:asc", orders=_dates({"name": "t.name"}), associations=_references("Vendor")),
+    Presenter(
+        table="vendors", default_order="name:asc", orders=_dates({"name": "t.name"}), associations=_references("Vendor")
+    ),
     Presenter(
         table="invoices",
         orders=_dates({"invoice_date": "t.invoice_date", "due_date": "t.due_date"}),
@@ -954,7 +989,9 @@ _LIST: tuple[Presenter, ...] = (
         },
         filters={
             "workspace_id": ids_by("t.id IN (SELECT invoice_id FROM invoice_workspaces WHERE workspace_id IN ({ids}))"),
-            "workspace_ids": ids_by("t.id IN (SELECT invoice_id FROM invoice_workspaces WHERE workspace_id IN ({ids}))"),
+            "workspace_ids": ids_by(
+                "t.id IN (SELECT invoice_id FROM invoice_workspaces WHERE workspace_id IN ({ids}))"
+            ),
             "paid": flag("t.status = 'accepted payment'"),
             "pending": _pending,
             "without_drafts": flag("t.draft = 0"),
@@ -985,7 +1022,11 @@ _LIST: tuple[Presenter, ...] = (
             **_belongs("invoice", "invoices"),
             **_belongs("user", "users"),
         },
-        filters={"workspace_id": ids("workspace_id"), "workspace_ids": ids("workspace_id"), "invoice_id": ids("invoice_id")},
+        filters={
+            "workspace_id": ids("workspace_id"),
+            "workspace_ids": ids("workspace_id"),
+            "invoice_id": ids("invoice_id"),
+        },
     ),
     Presenter(
         table="external_references",
@@ -1015,7 +1056,11 @@ _LIST: tuple[Presenter, ...] = (
         orders=_dates({"name": "t.name"}),
         plain_ids=frozenset({"account_id"}),
         associations=_children("choices", "custom_field_choices", "custom_field_id"),
-        filters={"subject_type": texts("subject_type"), "value_type": texts("value_type"), "matching": _matching("name")},
+        filters={
+            "subject_type": texts("subject_type"),
+            "value_type": texts("value_type"),
+            "matching": _matching("name"),
+        },
     ),
     Presenter(
         table="custom_field_choices",
@@ -1149,9 +1194,7 @@ _LIST: tuple[Presenter, ...] = (
             "subject_id": ids("subject_id"),
             "subject_ids": ids("subject_id"),
             "user_ids": ids("user_id"),
-            "most_recent": switch(
-                "t.id IN (SELECT max(id) FROM subscribed_events GROUP BY subject_type, subject_id)"
-            ),
+            "most_recent": switch("t.id IN (SELECT max(id) FROM subscribed_events GROUP BY subject_type, subject_id)"),
             "most_recent_by_event_type": switch(
                 "t.id IN (SELECT max(id) FROM subscribed_events GROUP BY subject_type, subject_id, event_type)"
             ),

@@ -50,7 +50,9 @@ def system(message: str, status: int = 400) -> Refusal:
 
 def gone(table: str) -> Refusal:
     """404 for a record that is not there or is hidden."""
-    return Refusal(code="system", message=f"The requested {table.replace('_', ' ')} could not be found", fields=(), status=404)
+    return Refusal(
+        code="system", message=f"The requested {table.replace('_', ' ')} could not be found", fields=(), status=404
+    )
 
 
 def forbidden(message: str = "You do not have permission to perform this action") -> Refusal:

@@ -389,7 +389,7 @@ _table(
     "rate_cards",
     "rate_card",
     "RateCard",
-    {"rate_card_set_id": _fixed_ref(), "currency": _c(Kind.TEXT, update=False)},
+    {"rate_card_set_id": _fixed_ref(), "currency": _c(Kind.TEXT, update=False), "archived": _flag(0)},
     nested=COMMON_NESTED,
     indexes=("rate_card_set_id",),
     required=("rate_card_set_id", "currency"),
@@ -842,7 +842,9 @@ CREATE INDEX IF NOT EXISTS iw_workspace ON invoice_workspaces (workspace_id);
 CREATE TABLE IF NOT EXISTS tokens (
     token TEXT PRIMARY KEY, user_id INTEGER NOT NULL, revoked INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE IF NOT EXISTS oauth_codes (code TEXT PRIMARY KEY, user_id INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS oauth_codes (
+    code TEXT PRIMARY KEY, user_id INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0
+);
 CREATE UNIQUE INDEX IF NOT EXISTS external_references_one_per_service
     ON external_references (subject_type, subject_id, service_name);
 CREATE UNIQUE INDEX IF NOT EXISTS participations_once ON participations (workspace_id, user_id);

@@ -228,7 +228,7 @@ class Service:
                 self.event(table, "deleted", old["id"], me)
 
     def act(self, action: str, id: Any = None, *, actor: str | None = None, **params: Any) -> Any:
-        """Press a button: see `rules.ACTIONS` for the names (README lists them). `id` may be a list for the bulk ones."""
+        """Press a button of `rules.ACTIONS` (README lists them). `id` may be a list for approvals and the like."""
         try:
             handler = ACTIONS[action]
         except KeyError:
@@ -243,9 +243,7 @@ class Service:
             return int(actor)
         return int(self.store.meta.get("integration_user_id", 0))
 
-    def read_values(
-        self, table: Table, values: Values, *, create: bool
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def read_values(self, table: Table, values: Values, *, create: bool) -> tuple[dict[str, Any], dict[str, Any]]:
         """Split given values into stored columns and nested bodies. Unknown names are a mistake of the caller.
 
         The HTTP face has dropped what the vendor ignores before it comes here.
@@ -353,9 +351,7 @@ class Service:
         self.set_columns("external_references", found[0]["id"], changes)
         return int(found[0]["id"])
 
-    def event(
-        self, table: Table, what: str, id: int, actor: int, changes: Mapping[str, Any] | None = None
-    ) -> None:
+    def event(self, table: Table, what: str, id: int, actor: int, changes: Mapping[str, Any] | None = None) -> None:
         """Record a subscribed event and forget those older than nine days."""
         now = self.now_ms()
         self.store.write(

@@ -224,7 +224,9 @@ class Invoices(ObjectRules):
         read = service.store.read
         lines = [
             (line_amount(r["rate_in_cents"], r["time_in_minutes"]), bool(r["taxable"]))
-            for r in read("SELECT rate_in_cents, time_in_minutes, taxable FROM time_entries WHERE invoice_id = ?", (id,))
+            for r in read(
+                "SELECT rate_in_cents, time_in_minutes, taxable FROM time_entries WHERE invoice_id = ?", (id,)
+            )
         ]
         for table in ("expenses", *_ITEM_LINES):
             lines += [

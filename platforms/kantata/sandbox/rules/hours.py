@@ -64,7 +64,7 @@ class Book:
             row = self.service.store.one(
                 "SELECT workspace_id, time_trackable, billable, deleted_at FROM stories WHERE id = ?", (id,)
             )
-            self._stories[id] = tuple(row.values()) if row else None  # type: ignore[assignment]  # four columns
+            self._stories[id] = tuple(row.values()) if row else None
         return self._stories[id]
 
     def check_time(self, row: Row) -> Row:
@@ -73,7 +73,9 @@ class Book:
         problems = []
         day, minutes = row["date_performed"], row["time_in_minutes"]
         if workspace is None:
-            problems.append(("workspace_id", "Workspace does not exist" if row["workspace_id"] else "Workspace can't be blank"))
+            problems.append(
+                ("workspace_id", "Workspace does not exist" if row["workspace_id"] else "Workspace can't be blank")
+            )
         if day is None:
             problems.append(("date_performed", "Date performed can't be blank"))
         elif self.locked_to and day <= self.locked_to:
@@ -144,9 +146,7 @@ class TimeEntries(ObjectRules):
         workspace = book.check_time(new)
         moved = {"role_id", "date_performed"} & {name for name in changes if changes[name] != old[name]}
         if moved and "rate_in_cents" not in changes:
-            changes["rate_in_cents"] = book.rates.rate(
-                workspace, new["user_id"], new["role_id"], new["date_performed"]
-            )
+            changes["rate_in_cents"] = book.rates.rate(workspace, new["user_id"], new["role_id"], new["date_performed"])
 
     def before_delete(self, service: Service, old: Row, actor: int) -> bool:
         _frozen(old)
@@ -224,9 +224,7 @@ def _write_batch(
     store.write_many(f"INSERT INTO {table} ({names}) VALUES ({marks})", prepared)
     ids = list(range(first, first + len(prepared)))
     for position, reference in references:
-        service.put_reference(
-            {**reference, "subject_type": TABLES[table].subject, "subject_id": ids[position]}, actor
-        )
+        service.put_reference({**reference, "subject_type": TABLES[table].subject, "subject_id": ids[position]}, actor)
     store.write(
         "INSERT INTO subscribed_events (event_type, account_id, user_id, subject_type, subject_id, subject_changed_at,"
         f" created_at) SELECT ?, ?, user_id, ?, id, created_at, created_at FROM {table} WHERE id >= ? AND id < ?",
@@ -279,7 +277,9 @@ class Expenses(ObjectRules):
         if not fx:
             return
         if fx.get("source_currency") in (None, "") or fx.get("source_value") in (None, "") or not fx.get("rate"):
-            raise validation("foreign_exchange_amount", "Foreign exchange amount needs source_currency, source_value, rate")
+            raise validation(
+                "foreign_exchange_amount", "Foreign exchange amount needs source_currency, source_value, rate"
+            )
         value = Decimal(str(fx["source_value"])) * Decimal(str(fx["rate"]))
         row["amount_in_cents"] = to_subunits(value, workspace["currency"], "foreign_exchange_amount")
         row["fx_source_currency"] = fx["source_currency"]
@@ -401,10 +401,14 @@ class Submissions(ObjectRules):
                     (number,),
                 ):
                     raise validation("base", "Submission has invoiced line items and cannot be rejected")
-            if self.lines == "expenses" and what == "reject" and service.store.read(
-                "SELECT 1 FROM external_references r JOIN expenses e ON e.id = r.subject_id"
-                " WHERE r.subject_type = 'Expense' AND r.locked = 1 AND e.active_submission_id = ? LIMIT 1",
-                (number,),
+            if (
+                self.lines == "expenses"
+                and what == "reject"
+                and service.store.read(
+                    "SELECT 1 FROM external_references r JOIN expenses e ON e.id = r.subject_id"
+                    " WHERE r.subject_type = 'Expense' AND r.locked = 1 AND e.active_submission_id = ? LIMIT 1",
+                    (number,),
+                )
             ):
                 raise validation("base", "Submission has expenses that are locked by an external service")
             service.set_columns(
@@ -419,7 +423,8 @@ class Submissions(ObjectRules):
             )
             if what == "approve":
                 service.store.write(
-                    f"UPDATE {self.lines} SET approved = 1, updated_at = ? WHERE active_submission_id = ?", (now, number)
+                    f"UPDATE {self.lines} SET approved = 1, updated_at = ? WHERE active_submission_id = ?",
+                    (now, number),
                 )
             else:
                 service.store.write(

@@ -48,7 +48,9 @@ class RateBook:
             )
         return self._members[user_id]
 
-    def person(self, workspace_id: int, user_id: int) -> tuple[dict[int | None, int], int | None, int | None, int | None]:
+    def person(
+        self, workspace_id: int, user_id: int
+    ) -> tuple[dict[int | None, int], int | None, int | None, int | None]:
         """(rates of the person's resources by role, project rate, project cost, main role) in one project."""
         key = (workspace_id, user_id)
         if key not in self._people:

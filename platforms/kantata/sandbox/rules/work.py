@@ -190,7 +190,9 @@ def _preference(service: Service, workspace_id: int, values: Mapping[str, Any], 
     given = {k: v for k, v in values.items() if k in table.columns and table.columns[k].update}
     old = service.store.read("SELECT id FROM workspace_invoice_preferences WHERE workspace_id = ?", (workspace_id,))
     if old:
-        service.set_columns(table.name, old[0]["id"], {k: to_stored(table.columns[k].kind, v) for k, v in given.items()})
+        service.set_columns(
+            table.name, old[0]["id"], {k: to_stored(table.columns[k].kind, v) for k, v in given.items()}
+        )
     else:
         service._insert(table, {**given, "workspace_id": workspace_id}, actor)
 
@@ -467,5 +469,3 @@ def set_membership_active(service: Service, id: Any, actor: int, *, active: bool
 def can_see_money(permission: str | None) -> bool:
     """Whether a permission level shows rates, costs and budgets."""
     return permission in FINANCIAL_PERMISSIONS
-
-
