@@ -126,11 +126,11 @@ class Capability:
 class WriteRow:
     """One intended write. `entry_id` comes back on its receipt.
 
-    `key` is the business key, to be stored in the call's `key_field` by a create. `target_id` is set for updates. `fields`
-    maps the vendor's field names (dotted paths allowed) to values, references already replaced by target ids; `key_field`
-    itself is not among them. `adopt` marks an update of a record that was there before us and does not carry our key yet:
-    the target stores `key` in `key_field` (or as its reference) along with the fields. `version` is the target's version
-    we last saw, for platforms with conditional updates; None when unknown.
+    `key` is the business key; a create stores it in the call's `key_field`. `target_id` is set for updates. `fields`
+    maps the vendor's field names (dotted paths allowed) to values, references already replaced by target ids;
+    `key_field` itself is not among them. `adopt` marks an update of a record that was there before us and does not
+    carry our key yet: the target stores `key` in `key_field` (or as its reference) along with the fields. `version` is
+    the target's version we last saw, for platforms with conditional updates; None when unknown.
     """
 
     entry_id: str
@@ -256,7 +256,7 @@ class Target(Protocol):
 
 @runtime_checkable
 class JobTarget(Protocol):
-    """A target whose platform also takes large sets as a job of its own; `supports_async_job` says for which objects."""
+    """A target whose platform also takes large sets as a job of its own (`supports_async_job` says for what)."""
 
     def open_job(self, object: str, verb: Verb, *, key_field: str, batch_id: str, rows: int) -> JobHandle:
         """Reserve a job. Changes no record: a lost answer here may cost an empty job, never a second effect."""

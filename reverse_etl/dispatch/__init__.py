@@ -1,0 +1,1 @@
+"""Journal -> target -> receipt: staging, sending in the largest batches, reading back what nobody answered, settling."""

@@ -1,0 +1,1 @@
+"""What only a person can decide, and the record of the decision."""

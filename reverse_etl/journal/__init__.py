@@ -1,0 +1,1 @@
+"""The outbox: every intended write, its attempts and receipts, and what is known to be on the platforms."""

@@ -1,0 +1,779 @@
+"""The journal: what we intend to write, what was sent, what came of it, and what we know to be there.
+
+Every method that changes something runs inside `with journal.write(sync) as tx:`, one transaction that is on the disk
+when the block ends. Nothing may be sent to a platform whose intent has not been through such a block. The same class
+serves SQLite, PostgreSQL and, for tests, a database in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from reverse_etl.journal import schema
+from reverse_etl.journal.states import IN_DOUBT, OPEN, IllegalMove, State, sources
+
+T = TypeVar("T")
+CHUNK = 5_000
+"""Rows per statement. Larger chunks gain nothing measurable on SQLite and hold more memory."""
+# SQLite allows 32,766 variables a statement; keys are bound one each.
+_KEYS = 10_000
+
+
+class JournalError(Exception):
+    """The journal cannot be written or read; nothing more is sent until it can."""
+
+
+class Busy(Exception):
+    """Another run is at work on this sync; try again when it has finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One intended write, as it stands in the journal."""
+
+    entry_id: str
+    ordinal: int
+    plan_id: str
+    run_id: str
+    sync: str
+    platform: str
+    connection: str
+    object: str
+    key: str
+    verb: str
+    adopt: int
+    state: State
+    hold_kind: str | None
+    reason: str | None
+    fields_json: str
+    before_json: str | None
+    desired_json: str | None
+    desired_digest: str
+    target_id: str | None
+    target_version: str | None
+    batch_id: str | None
+    attempts: int
+    amount: Decimal | None
+    currency: str | None
+    owner: str | None
+    source_refs: str | None
+    approved_by: str | None
+    approved_at: datetime | None
+    created_at: datetime
+    sent_at: datetime | None
+    confirmed_at: datetime | None
+    settled_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One entry's next state, with what is learnt on the way. None leaves the column as it is; `reason` is always set."""
+
+    entry_id: str
+    to: State
+    reason: str | None = None
+    target_id: str | None = None
+    target_version: str | None = None
+    verb: str | None = None
+    desired_json: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What we know to be on the platform for one record, as last confirmed."""
+
+    sync: str
+    connection: str
+    key: str
+    target_id: str
+    fields_json: str
+    target_version: str | None
+    entry_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one attempt came to."""
+
+    entry_id: str
+    attempt: int
+    outcome: str
+    code: str = ""
+    message: str = ""
+    request_id: str = ""
+
+
+_ENTRY_COLUMNS = [schema.entries.c[f.name] for f in fields(Entry)]
+KNOWN_ARROW = pa.schema(
+    [
+        ("connection", pa.string()),
+        ("key", pa.string()),
+        ("target_id", pa.string()),
+        ("fields_json", pa.string()),
+        ("target_version", pa.string()),
+    ]
+)
+OPEN_ARROW = pa.schema(
+    [
+        ("connection", pa.string()),
+        ("key", pa.string()),
+        ("entry_id", pa.string()),
+        ("state", pa.string()),
+        ("verb", pa.string()),
+        ("hold_kind", pa.string()),
+        ("reason", pa.string()),
+        ("desired_digest", pa.string()),
+        ("approved", pa.bool_()),
+    ]
+)
+
+
+def chunked(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Lists of at most `size`, lazily."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
+
+
+def one_of(column: Any, values: Iterable[str]) -> ColumnElement[bool]:
+    """`column in (...)`, in a form that executemany accepts."""
+    return or_(*[column == value for value in values])
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Journal:
+    """One journal database. Safe to use from several threads and, single-flight per sync, from several processes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Callable[[], datetime] = _now,
+        ids: Callable[[], str] = new_id,
+        locks: Path | None = None,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.ids = ids
+        self._locks = locks
+        self._turn = threading.RLock()
+        self._held: dict[str, threading.Lock] = {}
+        try:
+            with self._translated("opened"), self._turn, engine.begin() as tx:
+                schema.migrate(tx, clock())
+        except JournalError:
+            engine.dispose()
+            raise
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        clock: Callable[[], datetime] = _now,
+        ids: Callable[[], str] = new_id,
+        locks: Path | None = None,
+    ) -> Journal:
+        """By SQLAlchemy URL (`sqlite:////path/journal.sqlite`, `postgresql+psycopg://...`), brought up to date.
+
+        `locks` is the folder for lock files of an SQLite journal; by default beside the file.
+        """
+        if not url.startswith("sqlite"):
+            return cls(create_engine(url, pool_pre_ping=True), clock=clock, ids=ids)
+        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        database = engine.url.database
+        if not database or database == ":memory:":
+            return cls.in_memory(clock=clock, ids=ids)
+        path = Path(database)
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        @event.listens_for(engine, "connect")
+        def _careful(connection: Any, _record: Any) -> None:
+            # FULL: the intent has to be on the disk before the send. A run makes two commits per vendor call, each
+            # a few ms, so NORMAL would gain nothing that shows beside the call itself.
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        _begin_immediate(engine)
+        return cls(engine, clock=clock, ids=ids, locks=locks or path.parent / "locks")
+
+    @classmethod
+    def in_memory(cls, *, clock: Callable[[], datetime] = _now, ids: Callable[[], str] = new_id) -> Journal:
+        """The twin for tests: the same tables and queries, gone with the process."""
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        _begin_immediate(engine)
+        return cls(engine, clock=clock, ids=ids)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    # -- transactions and turns -------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _translated(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, DBAPIError) as error:
+            cause = str(error.orig or error).strip()
+            where = self.engine.url.render_as_string(hide_password=True)
+            advice = (
+                "Free some space and run again"
+                if "full" in cause or "space" in cause
+                else "See that it is there and ours"
+            )
+            raise JournalError(
+                f"the journal {where} cannot be {done}: {cause}. Nothing was sent after this. {advice}."
+            ) from error
+
+    @contextlib.contextmanager
+    def write(self, sync: str) -> Iterator[Connection]:
+        """A transaction that changes entries or records of one sync; committed, or as if it had never begun."""
+        with self._translated("written"), self._turn, self.engine.begin() as tx:
+            yield tx
+            stamp = self.inserting(schema.revisions).values(sync=sync, revision=1)
+            tx.execute(
+                stamp.on_conflict_do_update(index_elements=["sync"], set_={"revision": schema.revisions.c.revision + 1})
+            )
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent look."""
+        turn = self._turn if self._in_memory else contextlib.nullcontext()
+        with self._translated("read"), turn, self.engine.connect() as c:
+            yield c.execution_options(reading=True)
+
+    @property
+    def _in_memory(self) -> bool:
+        return isinstance(self.engine.pool, StaticPool)
+
+    def inserting(self, table: Any) -> Any:
+        return postgresql.insert(table) if self.engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+    @contextlib.contextmanager
+    def single_flight(self, sync: str, wait: float = 0.0) -> Iterator[None]:
+        """Only one run at a time works on a sync, over threads and processes; a killed holder lets go.
+
+        Waits up to `wait` seconds, then raises Busy.
+        """
+        turn = self._held.setdefault(sync, threading.Lock())
+        if not (turn.acquire(timeout=wait) if wait > 0 else turn.acquire(blocking=False)):
+            raise Busy(f"{sync}: another thread of this process is at work on it")
+        try:
+            if self._locks is not None:
+                self._locks.mkdir(parents=True, exist_ok=True)
+                try:
+                    with FileLock(self._locks / f"{sync}.lock", timeout=wait):
+                        yield
+                except Timeout as error:
+                    raise Busy(f"{sync}: another process is at work on it; waited {wait:g} s") from error
+            elif self.engine.dialect.name == "postgresql":
+                with self._advisory_lock(sync, wait):
+                    yield
+            else:
+                yield
+        finally:
+            turn.release()
+
+    @contextlib.contextmanager
+    def _advisory_lock(self, sync: str, wait: float) -> Iterator[None]:
+        # A session lock: PostgreSQL frees it when the connection dies with its process.
+        with self._translated("locked"), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
+            c.execute(text(f"set lock_timeout = {int(wait * 1000) or 1}"))
+            try:
+                c.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), {"name": f"tieout:{sync}"})
+            except OperationalError as error:
+                raise Busy(f"{sync}: another process is at work on it; waited {wait:g} s") from error
+            try:
+                yield
+            finally:
+                c.execute(text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": f"tieout:{sync}"})
+
+    # -- what the planner reads -------------------------------------------------------------------------------------
+
+    def revision(self, sync: str) -> int:
+        """Moves with every change of the sync's entries or records; 0 before the first."""
+        with self.read() as c:
+            found = c.execute(select(schema.revisions.c.revision).where(schema.revisions.c.sync == sync)).scalar()
+        return int(found or 0)
+
+    def known_arrow(self, sync: str) -> pa.Table:
+        """All known records of a sync as Arrow (KNOWN_ARROW)."""
+        known = schema.known_records
+        return self._arrow(
+            select(*[known.c[name] for name in KNOWN_ARROW.names]).where(known.c.sync == sync), KNOWN_ARROW
+        )
+
+    def open_arrow(self, sync: str) -> pa.Table:
+        """All open entries of a sync as Arrow (OPEN_ARROW)."""
+        e = schema.entries
+        columns = [e.c[name] for name in OPEN_ARROW.names[:-1]]
+        query = select(*columns, e.c.approved_at.is_not(None)).where(e.c.sync == sync, e.c.state.in_(sorted(OPEN)))
+        return self._arrow(query, OPEN_ARROW)
+
+    def _arrow(self, query: Select[Any], arrow: pa.Schema) -> pa.Table:
+        # Around SQLAlchemy's row objects: they triple the time of a million rows.
+        compiled = query.compile(self.engine, compile_kwargs={"literal_binds": True})
+        batches: list[pa.RecordBatch] = []
+        with self.read() as c:
+            raw = c.connection.driver_connection
+            assert raw is not None
+            cursor = raw.cursor()
+            try:
+                cursor.execute(str(compiled).replace("%%", "%"))
+                while rows := cursor.fetchmany(50_000):
+                    columns = list(zip(*rows, strict=True))
+                    arrays = [
+                        pa.array([bool(v) for v in values], pa.bool_())
+                        if pa.types.is_boolean(kind)
+                        else pa.array(values, kind)
+                        for values, kind in zip(columns, arrow.types, strict=True)
+                    ]
+                    batches.append(pa.RecordBatch.from_arrays(arrays, schema=arrow))
+            finally:
+                cursor.close()
+        return pa.Table.from_batches(batches, schema=arrow)
+
+    # -- entries ----------------------------------------------------------------------------------------------------
+
+    def insert_plan(self, tx: Connection, row: Mapping[str, Any]) -> None:
+        tx.execute(insert(schema.plans), [dict(row)])
+
+    def insert_entries(self, tx: Connection, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Write down intended writes, streamed; every row names its state, which must follow `planned`."""
+        count = 0
+        allowed = sources_to_targets(State.planned)
+        for part in chunked(rows):
+            for row in part:
+                if row["state"] not in allowed:
+                    raise IllegalMove(State(row["state"]), 1, 0, row["entry_id"], "planned")
+            tx.execute(insert(schema.entries), part)
+            count += len(part)
+        return count
+
+    def move(self, tx: Connection, moves: Iterable[Move]) -> int:
+        """Move entries, by the table of moves; one that may not go there -> IllegalMove, and nothing changes."""
+        now = self.clock()
+        by_state: dict[State, list[Move]] = {}
+        for one in moves:
+            by_state.setdefault(one.to, []).append(one)
+        count = 0
+        e = schema.entries
+        for to, group in by_state.items():
+            values: dict[str, Any] = {
+                "state": to.value,
+                "reason": bindparam("b_reason"),
+                "target_id": func.coalesce(
+                    bindparam("b_target_id", type_=schema.entries.c.target_id.type), e.c.target_id
+                ),
+                "target_version": func.coalesce(
+                    bindparam("b_version", type_=schema.entries.c.target_version.type), e.c.target_version
+                ),
+                "verb": func.coalesce(bindparam("b_verb", type_=e.c.verb.type), e.c.verb),
+                "desired_json": func.coalesce(bindparam("b_desired", type_=e.c.desired_json.type), e.c.desired_json),
+                "updated_at": now,
+            }
+            stamp = {State.sent: "sent_at", State.confirmed: "confirmed_at", State.settled: "settled_at"}.get(to)
+            if stamp:
+                values[stamp] = now
+            if to is State.pending:
+                values["hold_kind"] = None
+            statement = (
+                update(e)
+                .where(e.c.entry_id == bindparam("b_entry"), one_of(e.c.state, sorted(sources(to))))
+                .values(**values)
+            )
+            for part in chunked(group):
+                moved = tx.execute(
+                    statement,
+                    [
+                        {
+                            "b_entry": m.entry_id,
+                            "b_reason": m.reason,
+                            "b_target_id": m.target_id,
+                            "b_version": m.target_version,
+                            "b_verb": m.verb,
+                            "b_desired": m.desired_json,
+                        }
+                        for m in part
+                    ],
+                ).rowcount
+                if moved != len(part):
+                    self._complain(tx, to, [m.entry_id for m in part], moved)
+                count += moved
+        return count
+
+    def turn_into_updates(self, tx: Connection, moves: Iterable[Move]) -> None:
+        """Pending creates whose record turned out to be there: they stay pending, as updates of that record."""
+        e = schema.entries
+        rows = [{"b_entry": m.entry_id, "b_target": m.target_id, "b_version": m.target_version} for m in moves]
+        if rows:
+            tx.execute(
+                update(e)
+                .where(e.c.entry_id == bindparam("b_entry"), e.c.state == State.pending.value)
+                .values(
+                    verb="update",
+                    target_id=bindparam("b_target"),
+                    target_version=bindparam("b_version"),
+                    reason="it is there already: updated instead",
+                    updated_at=self.clock(),
+                ),
+                rows,
+            )
+
+    def _complain(self, tx: Connection, to: State, entry_ids: Sequence[str], moved: int) -> None:
+        e = schema.entries
+        states = dict(
+            tx.execute(select(e.c.entry_id, e.c.state).where(e.c.entry_id.in_(entry_ids[:_KEYS]))).tuples().all()
+        )
+        # Those that moved are in `to` by now; an entry already there beforehand cannot be told apart and is not named.
+        wrong = [i for i in entry_ids if states.get(i) != to.value] or list(entry_ids)
+        raise IllegalMove(to, len(entry_ids), moved, wrong[0], states.get(wrong[0], "not in the journal"))
+
+    def page(
+        self,
+        sync: str,
+        states: Iterable[State],
+        *,
+        connection: str | None = None,
+        verb: str | None = None,
+        after: int = -1,
+        limit: int = CHUNK,
+    ) -> list[Entry]:
+        """Entries of a sync in these states, in sending order, after ordinal `after`."""
+        e = schema.entries
+        query = select(*_ENTRY_COLUMNS).where(
+            e.c.sync == sync, e.c.state.in_([s.value for s in states]), e.c.ordinal > after
+        )
+        if connection is not None:
+            query = query.where(e.c.connection == connection)
+        if verb is not None:
+            query = query.where(e.c.verb == verb)
+        with self.read() as c:
+            return [_entry(row) for row in c.execute(query.order_by(e.c.ordinal).limit(limit))]
+
+    def pages(self, sync: str, states: Iterable[State], **kwargs: Any) -> Iterator[list[Entry]]:
+        """All of `page`, one after the other; entries that move meanwhile are not met again."""
+        after = -1
+        states = list(states)
+        while part := self.page(sync, states, after=after, **kwargs):
+            after = part[-1].ordinal
+            yield part
+
+    def entries_by(self, **columns: Any) -> list[Entry]:
+        """Entries whose columns equal these values, oldest first."""
+        e = schema.entries
+        query = select(*_ENTRY_COLUMNS).where(*[e.c[name] == value for name, value in columns.items()])
+        with self.read() as c:
+            return [_entry(row) for row in c.execute(query.order_by(e.c.ordinal))]
+
+    def counts(self, sync: str | None = None) -> dict[tuple[str, str, str], int]:
+        """(sync, connection, state) -> entries."""
+        e = schema.entries
+        query = select(e.c.sync, e.c.connection, e.c.state, func.count()).group_by(e.c.sync, e.c.connection, e.c.state)
+        if sync is not None:
+            query = query.where(e.c.sync == sync)
+        with self.read() as c:
+            return {(s, con, state): n for s, con, state, n in c.execute(query)}
+
+    def next_ordinal(self, tx: Connection) -> int:
+        """One more than the largest ordinal ever given."""
+        return int(tx.execute(select(func.coalesce(func.max(schema.entries.c.ordinal), 0))).scalar() or 0) + 1
+
+    def connections(self, sync: str, states: Iterable[State]) -> list[str]:
+        """Connections with entries of a sync in these states."""
+        e = schema.entries
+        query = select(e.c.connection).distinct().where(e.c.sync == sync, e.c.state.in_([s.value for s in states]))
+        with self.read() as c:
+            return sorted(c.execute(query).scalars())
+
+    # -- sending ----------------------------------------------------------------------------------------------------
+
+    def mark_sent(
+        self,
+        tx: Connection,
+        *,
+        batch_id: str,
+        run_id: str,
+        entries: Sequence[Entry],
+        moves: Sequence[Move],
+        remote: str | None,
+    ) -> None:
+        """Write down that this batch is about to leave: its entries become `sent`, each gets an attempt row."""
+        now = self.clock()
+        first = entries[0]
+        tx.execute(
+            insert(schema.batches),
+            [
+                {
+                    "batch_id": batch_id,
+                    "run_id": run_id,
+                    "sync": first.sync,
+                    "connection": first.connection,
+                    "object": first.object,
+                    "verb": first.verb,
+                    "row_count": len(entries),
+                    "remote": remote,
+                    "opened_at": now,
+                    "closed_at": None,
+                    "outcome": None,
+                }
+            ],
+        )
+        self.move(tx, moves)
+        e = schema.entries
+        tx.execute(
+            update(e).where(e.c.entry_id == bindparam("b_entry")).values(batch_id=batch_id, attempts=e.c.attempts + 1),
+            [{"b_entry": entry.entry_id} for entry in entries],
+        )
+        tx.execute(
+            insert(schema.attempts),
+            [
+                {"entry_id": entry.entry_id, "attempt": entry.attempts + 1, "batch_id": batch_id, "sent_at": now}
+                for entry in entries
+            ],
+        )
+
+    def close_batch(self, tx: Connection, batch_id: str, outcome: str, answers: Sequence[Answer]) -> None:
+        """Write down what came back for a batch."""
+        now = self.clock()
+        b, a = schema.batches, schema.attempts
+        tx.execute(update(b).where(b.c.batch_id == batch_id).values(closed_at=now, outcome=outcome))
+        if answers:
+            tx.execute(
+                update(a)
+                .where(a.c.entry_id == bindparam("b_entry"), a.c.attempt == bindparam("b_attempt"))
+                .values(
+                    answered_at=now,
+                    outcome=bindparam("b_outcome"),
+                    code=bindparam("b_code"),
+                    message=bindparam("b_message"),
+                    request_id=bindparam("b_request"),
+                ),
+                [
+                    {
+                        "b_entry": one.entry_id,
+                        "b_attempt": one.attempt,
+                        "b_outcome": one.outcome,
+                        "b_code": one.code,
+                        "b_message": one.message,
+                        "b_request": one.request_id,
+                    }
+                    for one in answers
+                ],
+            )
+
+    def open_batches(self, sync: str) -> list[Mapping[str, Any]]:
+        """Batches without an answer, oldest first; after a crash these are what was under way."""
+        b = schema.batches
+        query = select(b).where(b.c.sync == sync, b.c.closed_at.is_(None)).order_by(b.c.opened_at, b.c.batch_id)
+        with self.read() as c:
+            return [dict(row) for row in c.execute(query).mappings()]
+
+    # -- known records ----------------------------------------------------------------------------------------------
+
+    def remember(self, tx: Connection, records: Sequence[Known]) -> None:
+        """Set what we know of these records."""
+        now = self.clock()
+        statement = self.inserting(schema.known_records)
+        statement = statement.on_conflict_do_update(
+            index_elements=["sync", "connection", "key"],
+            set_={
+                name: statement.excluded[name]
+                for name in ("target_id", "fields_json", "target_version", "written_at", "entry_id")
+            },
+        )
+        for part in chunked(records):
+            tx.execute(
+                statement,
+                [
+                    {
+                        "sync": r.sync,
+                        "connection": r.connection,
+                        "key": r.key,
+                        "target_id": r.target_id,
+                        "fields_json": r.fields_json,
+                        "target_version": r.target_version,
+                        "written_at": now,
+                        "entry_id": r.entry_id,
+                    }
+                    for r in part
+                ],
+            )
+
+    def targets_of(self, sync: str, keys: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Key -> connection -> target id, of the known ones among `keys`."""
+        k = schema.known_records
+        found: dict[str, dict[str, str]] = {}
+        with self.read() as c:
+            for part in chunked(sorted(set(keys)), _KEYS):
+                query = select(k.c.key, k.c.connection, k.c.target_id).where(k.c.sync == sync, k.c.key.in_(part))
+                for key, connection, target_id in c.execute(query):
+                    found.setdefault(key, {})[connection] = target_id
+        return found
+
+    def writers(self, sync: str, connection: str, keys: Iterable[str]) -> dict[str, str]:
+        """Key -> the entry that wrote it last, of the known ones among `keys`."""
+        k = schema.known_records
+        found: dict[str, str] = {}
+        with self.read() as c:
+            for part in chunked(sorted(set(keys)), _KEYS):
+                query = select(k.c.key, k.c.entry_id).where(
+                    k.c.sync == sync, k.c.connection == connection, k.c.key.in_(part)
+                )
+                found.update(dict(c.execute(query).tuples().all()))
+        return found
+
+    def known(self, sync: str) -> dict[tuple[str, str], Known]:
+        """All known records of a sync (for looking and for tests; the planner uses `known_arrow`)."""
+        k = schema.known_records
+        columns = [k.c[f.name] for f in fields(Known)]
+        with self.read() as c:
+            rows = c.execute(select(*columns).where(k.c.sync == sync)).mappings()
+            return {(r["connection"], r["key"]): Known(**r) for r in rows}
+
+    # -- plans, runs, events ----------------------------------------------------------------------------------------
+
+    def kinds(self, plan_id: str) -> dict[str, str]:
+        """Kinds of the fields of a plan's entries."""
+        from reverse_etl.values import load
+
+        with self.read() as c:
+            found = c.execute(select(schema.plans.c.types_json).where(schema.plans.c.plan_id == plan_id)).scalar()
+        return dict(load(found)) if found else {}
+
+    def start_run(self, run_id: str) -> None:
+        with self._translated("written"), self._turn, self.engine.begin() as tx:
+            tx.execute(insert(schema.runs).values(run_id=run_id, started_at=self.clock()))
+
+    def finish_run(self, run_id: str, outcome: str, report_json: str) -> None:
+        r = schema.runs
+        with self._translated("written"), self._turn, self.engine.begin() as tx:
+            tx.execute(
+                update(r)
+                .where(r.c.run_id == run_id)
+                .values(finished_at=self.clock(), outcome=outcome, report_json=report_json)
+            )
+
+    def note(
+        self, tx: Connection, kind: str, *, actor: str = "tieout", detail: str | None = None, **where: Any
+    ) -> None:
+        """Append an event."""
+        tx.execute(
+            insert(schema.events).values(
+                event_id=self.ids(), at=self.clock(), kind=kind, actor=actor, detail_json=detail, **where
+            )
+        )
+
+    def trail(self, ref: str) -> dict[str, list[dict[str, Any]]]:
+        """Everything about one record, by entry id, business key, target id or source reference."""
+        e, k, a, x, v = schema.entries, schema.known_records, schema.attempts, schema.exceptions, schema.events
+        part = f'%"{ref}%'
+        with self.read() as c:
+            rows = [
+                dict(r)
+                for r in c.execute(
+                    select(e)
+                    .where(or_(e.c.entry_id == ref, e.c.key == ref, e.c.target_id == ref, e.c.source_refs.like(part)))
+                    .order_by(e.c.ordinal)
+                ).mappings()
+            ]
+            places = {(r["sync"], r["connection"], r["key"]) for r in rows}
+            known = [
+                dict(r)
+                for r in c.execute(
+                    select(k).where(
+                        or_(
+                            k.c.key == ref,
+                            k.c.target_id == ref,
+                            *[
+                                and_(k.c.sync == s, k.c.connection == con, k.c.key == key)
+                                for s, con, key in list(places)[:50]
+                            ],
+                        )
+                    )
+                ).mappings()
+            ]
+            ids = [r["entry_id"] for r in rows]
+            tried: list[dict[str, Any]] = []
+            happened: list[dict[str, Any]] = []
+            for some in chunked(ids, _KEYS):
+                tried += [dict(r) for r in c.execute(select(a).where(a.c.entry_id.in_(some))).mappings()]
+                happened += [dict(r) for r in c.execute(select(v).where(v.c.entry_id.in_(some))).mappings()]
+            told = [
+                dict(r)
+                for r in c.execute(
+                    select(x).where(or_(x.c.key == ref, x.c.target_id == ref, x.c.entry_id.in_(ids[:_KEYS] or [""])))
+                ).mappings()
+            ]
+        tried.sort(key=lambda r: (r["sent_at"], r["entry_id"]))
+        happened.sort(key=lambda r: r["at"])
+        return {"entries": rows, "known_records": known, "attempts": tried, "exceptions": told, "events": happened}
+
+
+def sources_to_targets(state: State) -> frozenset[str]:
+    """States that may follow `state`, as stored."""
+    from reverse_etl.journal.states import MOVES
+
+    return frozenset(s.value for s in MOVES[state])
+
+
+def in_doubt_states() -> list[str]:
+    return sorted(s.value for s in IN_DOUBT)
+
+
+def _begin_immediate(engine: Engine) -> None:
+    """Take SQLite's write turn at BEGIN, so that waiting for it happens there and never in the middle."""
+
+    @event.listens_for(engine, "connect")
+    def _no_implicit_begin(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _entry(row: Any) -> Entry:
+    values = dict(row._mapping)
+    values["state"] = State(values["state"])
+    return Entry(**values)

@@ -1,0 +1,1 @@
+"""Desired against known -> changes. Pure: reads a snapshot and the journal, writes nothing."""
