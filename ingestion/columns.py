@@ -395,7 +395,8 @@ def unknown_fields(table: Table, rows: Iterable[Row], extra: Iterable[str]) -> d
     declared = {field.partition(".")[0] for field in table.columns} | set(extra)
     found: dict[str, Any] = {}
     for row in rows:
-        for field in row.keys() - declared:
-            if found.get(field) is None:
-                found[field] = row[field]
+        if not row.keys() <= declared:
+            for field in row.keys() - declared:
+                if found.get(field) is None:
+                    found[field] = row[field]
     return found

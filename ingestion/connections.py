@@ -203,6 +203,19 @@ def client(
     return connection.spec.connect({k: v for k, v in connection.settings.items() if k in rooms_own}, context)
 
 
+def ingestion_setting(connection: str, setting: str) -> Any:
+    """A setting of how a connection is read: `[ingestion.<connection>]`, else `[ingestion]`; None when there is none.
+
+    In the environment: INGESTION__<CONNECTION>__<SETTING> or INGESTION__<SETTING>.
+    """
+    for provider in _providers():
+        for sections in (("ingestion", connection), ("ingestion",)):
+            value, _ = provider.get_value(setting, str, None, *sections)
+            if value is not None:
+                return value
+    return None
+
+
 def _where(name: str, setting: str) -> str:
     return f"Set {environment_name(name, setting)}, or {setting} under [{SECTION}.{name}] in {settings_folder()}."
 
