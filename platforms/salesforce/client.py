@@ -47,7 +47,7 @@ _QUOTA_PAUSE = 3600.0
 
 _FIELD_STEP = "Check the field and the permission set of the integration user; `tieout doctor` names what is missing."
 _ACCESS_STEP = (
-    "Give the integration user access: Setup > Permission Sets > (Tieout's set) > Object Settings and Field Permissions."
+    "Give the integration user access: Setup > Permission Sets > (Tieout's set) > Object Settings, Field Permissions."
 )
 
 # The vendor's codes, by what to do next. Unlisted codes on 4xx are refusals of the data.
@@ -77,7 +77,10 @@ _KINDS: Mapping[str, tuple[type[PlatformError], str]] = {
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": (Refused, _ACCESS_STEP),
     "INVALID_FIELD": (Refused, _FIELD_STEP),
     "INVALID_FIELD_FOR_INSERT_UPDATE": (Refused, _FIELD_STEP),
-    "INVALID_TYPE": (Refused, "Check the object and the integration user's access; `tieout doctor` names what is missing."),
+    "INVALID_TYPE": (
+        Refused,
+        "Check the object and the integration user's access; `tieout doctor` names what is missing.",
+    ),
 }
 
 
@@ -112,7 +115,9 @@ def classify(response: httpx.Response) -> PlatformError | None:
         return None
     if status == 300:
         return Conflict(
-            "several records match this external id", code="DUPLICATE_EXTERNAL_ID", next_step=_KINDS["DUPLICATE_EXTERNAL_ID"][1]
+            "several records match this external id",
+            code="DUPLICATE_EXTERNAL_ID",
+            next_step=_KINDS["DUPLICATE_EXTERNAL_ID"][1],
         )
     if "json" not in response.headers.get("content-type", "").lower() or not response.content:
         return Conflict("the record was changed by someone else", code="PRECONDITION_FAILED") if status == 412 else None
@@ -217,7 +222,7 @@ class SalesforceClient:
         """The org's clock as the last answer showed it."""
         return self.api.server_time
 
-    # --- sessions -----------------------------------------------------------------------------------------------------
+    # --- sessions -------------------------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
         needed = {
@@ -257,7 +262,8 @@ class SalesforceClient:
             raise AskPerson(
                 "private_key is no usable RSA key in PEM form",
                 platform="salesforce", connection=self.context.connection,
-                next_step=f"Set CONNECTIONS__{self.context.connection.upper()}__PRIVATE_KEY to the key whose certificate the connected app holds.",
+                next_step=f"Set CONNECTIONS__{self.context.connection.upper()}__PRIVATE_KEY to the key whose "
+                "certificate the connected app holds.",
             ) from None  # fmt: skip
         return {"grant_type": _JWT_BEARER, "assertion": assertion}
 
@@ -272,7 +278,10 @@ class SalesforceClient:
             raise NotSent(f"the log-in was answered with HTTP {response.status_code}", status=response.status_code)
         if not isinstance(answer, Mapping):
             kind = response.headers.get("content-type", "no type")
-            raise BadAnswer(f"{httpx.URL(self.login_url).host} answered the log-in with {response.status_code} {kind} where JSON was due")
+            raise BadAnswer(
+                f"{httpx.URL(self.login_url).host} answered the log-in with {response.status_code} {kind} "
+                "where JSON was due"
+            )
         if response.status_code != 200 or not answer.get("access_token"):
             raise self._login_error(response, answer)
         instance = str(answer.get("instance_url") or self.login_url)
@@ -284,15 +293,16 @@ class SalesforceClient:
         if code == "rate_limit_exceeded":
             return Wait(f"too many log-ins: {text}", code=code, status=response.status_code)
         steps = {
-            "invalid_client_id": "Compare CLIENT_ID with the consumer key of the connected app (External Client App Manager).",
+            "invalid_client_id": "Compare CLIENT_ID with the consumer key in External Client App Manager.",
             "invalid_client": "Compare CLIENT_SECRET with the consumer secret of the connected app.",
-            "invalid_grant": "Check that the flow is enabled on the app, that a run-as user is set (client credentials) or the user "
-            "is pre-authorized and the certificate matches (JWT), and that base_url is the org's My Domain.",
+            "invalid_grant": "Check that the flow is enabled on the app, that a run-as user is set (client credentials) or "
+            "the user is pre-authorized and the certificate matches (JWT), and that base_url is the org's My Domain.",
             "inactive_user": "Activate the integration user in Setup > Users.",
         }
         return AskPerson(
             f"the log-in was refused: {text or code or response.status_code}",
-            code=code, status=response.status_code, next_step=steps.get(code, "Check the credentials of this connection."),
+            code=code, status=response.status_code,
+            next_step=steps.get(code, "Check the credentials of this connection."),
         )  # fmt: skip
 
     def _request(
@@ -301,7 +311,11 @@ class SalesforceClient:
         base = "" if path.startswith(("/services/", "http")) else f"/services/data/v{self.version}"
         try:
             return self.api.request(
-                method, base + path, idempotent=idempotent, kind="poll" if poll else "read" if read else "write", **options
+                method,
+                base + path,
+                idempotent=idempotent,
+                kind="poll" if poll else "read" if read else "write",
+                **options,
             )
         except Retry as error:
             if error.code == "INVALID_SESSION_ID":
@@ -314,7 +328,7 @@ class SalesforceClient:
     def _json(self, method: str, path: str, *, idempotent: bool = True, **options: Any) -> Any:
         return self.api.json(self._request(method, path, idempotent=idempotent, **options))
 
-    # --- reading --------------------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------
 
     def query_pages(self, soql: str, all_rows: bool = False) -> Iterator[list[dict[str, Any]]]:
         """The records of a query, page by page as they come (2,000 at most), numbers with a point as Decimal.
@@ -360,7 +374,9 @@ class SalesforceClient:
         in bulk (aggregates, child queries, compound fields).
         """
         job = self._json(
-            "POST", "/jobs/query", json={"operation": "queryAll" if all_rows else "query", "query": soql, "contentType": "CSV"}
+            "POST",
+            "/jobs/query",
+            json={"operation": "queryAll" if all_rows else "query", "query": soql, "contentType": "CSV"},
         )
         path = f"/jobs/query/{job['id']}"
         done = self._await_job(path, soql)
@@ -370,7 +386,9 @@ class SalesforceClient:
             params: dict[str, Any] = {"maxRecords": page_size}
             if locator:
                 params["locator"] = locator
-            response = self._request("GET", path + "/results", idempotent=True, params=params, headers={"Accept": "text/csv"})
+            response = self._request(
+                "GET", path + "/results", idempotent=True, params=params, headers={"Accept": "text/csv"}
+            )
             read += int(response.headers.get("sforce-numberofrecords", 0))
             yield response.content
             locator = response.headers.get("sforce-locator", "") or "null"
@@ -387,7 +405,9 @@ class SalesforceClient:
                 return dict(job)
             if job["state"] in ("Failed", "Aborted"):
                 text = str(job.get("errorMessage") or job["state"])
-                raise self.api.error(Refused, f"the bulk query failed: {text} (in {soql[:200]})", code=text.partition(":")[0])
+                raise self.api.error(
+                    Refused, f"the bulk query failed: {text} (in {soql[:200]})", code=text.partition(":")[0]
+                )
             self.context.sleep(pause)
             pause = min(pause * 1.7, 10.0)
 
@@ -449,19 +469,24 @@ class SalesforceClient:
         result = one.get("result")
         first = result[0] if isinstance(result, list) and result else {}
         made = error_for(
-            str(first.get("errorCode", "")), str(first.get("message", "no reason given")), status=int(one["statusCode"]), record=name
+            str(first.get("errorCode", "")),
+            str(first.get("message", "no reason given")),
+            status=int(one["statusCode"]),
+            record=name,
         )
         made.platform, made.connection = "salesforce", self.context.connection
         return made
 
-    # --- writing --------------------------------------------------------------------------------------------------------
+    # --- writing --------------------------------------------------------------------------------------------
 
     def collections_create(
         self, obj: str, records: Sequence[Mapping[str, Any]], *, all_or_none: bool = False
     ) -> list[RowResult]:
         """Create up to 200 records; results in their order. Raises Uncertain when no answer was heard."""
         body = self._collection(obj, records, all_or_none)
-        return self._rows(self._json("POST", "/composite/sobjects", idempotent=False, read=False, json=body), len(records))
+        return self._rows(
+            self._json("POST", "/composite/sobjects", idempotent=False, read=False, json=body), len(records)
+        )
 
     def collections_update(
         self, obj: str, records: Sequence[Mapping[str, Any]], *, all_or_none: bool = False
@@ -502,7 +527,9 @@ class SalesforceClient:
             return RowResult(id=str(one["id"]), created=bool(one.get("created", False)))
         first = (one.get("errors") or [{}])[0]
         made = error_for(
-            str(first.get("statusCode", "")), str(first.get("message", "no reason given")), fields=first.get("fields") or ()
+            str(first.get("statusCode", "")),
+            str(first.get("message", "no reason given")),
+            fields=first.get("fields") or (),
         )
         if first.get("statusCode") == "ALL_OR_NONE_OPERATION_ROLLED_BACK":
             made = Retry(made.message, code="ALL_OR_NONE_OPERATION_ROLLED_BACK")
@@ -537,7 +564,7 @@ def _fitting(literals: Sequence[str], room: int) -> Iterator[list[str]]:
         yield group
 
 
-# --- examination ------------------------------------------------------------------------------------------------------
+# --- examination -------------------------------------------------------------------------------------------
 
 
 def examine(client: SalesforceClient, requirements: Mapping[str, Any]) -> list[Finding]:
@@ -587,15 +614,25 @@ def _object_findings(client: SalesforceClient, name: str, wanted: Mapping[str, A
     reads, writes = list(wanted.get("read") or ()), list(wanted.get("write") or ())
     for field in dict.fromkeys([*reads, *writes]):
         if field not in fields:
-            made = f"{place} > New: create {field}" if field.endswith("__c") else f"switch on the feature that brings {field}"
+            made = (
+                f"{place} > New: create {field}"
+                if field.endswith("__c")
+                else f"switch on the feature that brings {field}"
+            )
             fix = f"{made}; or, if it exists, {rights}: allow Read for {field}."
-            found.append(Finding(level="error", what=f"{name}.{field} is missing or hidden from the integration user", fix=fix))
+            found.append(
+                Finding(level="error", what=f"{name}.{field} is missing or hidden from the integration user", fix=fix)
+            )
         elif field in writes and not fields[field]["updateable"]:
             fix = f"{rights}: allow Edit for {field}."
-            found.append(Finding(level="error", what=f"{name}.{field} cannot be written by the integration user", fix=fix))
+            found.append(
+                Finding(level="error", what=f"{name}.{field} cannot be written by the integration user", fix=fix)
+            )
     right = "createable" if wanted.get("create") else "updateable"
     if writes and not described[right]:
-        fix = f"Setup > Permission Sets > (Tieout's set) > Object Settings > {described['label']}: allow Create and Edit."
+        fix = (
+            f"Setup > Permission Sets > (Tieout's set) > Object Settings > {described['label']}: allow Create and Edit."
+        )
         found.append(Finding(level="error", what=f"{name}: the integration user may not write this object", fix=fix))
     if not found:
         found.append(Finding(level="ok", what=f"{name}: {len(reads)} fields to read, {len(writes)} to write"))

@@ -1,6 +1,6 @@
 """The sandbox's HTTP: the REST API, both Bulk APIs, OAuth and SOAP log-in under the vendor's own paths.
 
-    request -> session (401 list) -> daily allowance (403) -> handler -> Sforce-Limit-Info
+request -> session (401 list) -> daily allowance (403) -> handler -> Sforce-Limit-Info
 """
 
 from __future__ import annotations
@@ -122,7 +122,11 @@ class SalesforceApp:
             return error_list("URI_TOO_LONG", "The URI is too long", 414).response()
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() not in ("bearer", "oauth"):
-            return error_list("INVALID_AUTH_HEADER" if scheme else "INVALID_SESSION_ID", "INVALID_HEADER_TYPE" if scheme else "Session expired or invalid", 401).response()
+            return error_list(
+                "INVALID_AUTH_HEADER" if scheme else "INVALID_SESSION_ID",
+                "INVALID_HEADER_TYPE" if scheme else "Session expired or invalid",
+                401,
+            ).response()
         user = self._session(request, token.strip())
         if user is None:
             return error_list("INVALID_SESSION_ID", "Session expired or invalid", 401).response()

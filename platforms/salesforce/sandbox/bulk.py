@@ -32,7 +32,7 @@ MAX_UPLOAD = 150 * 1024 * 1024
 NULL = "#N/A"
 
 
-# --- CSV of query results -------------------------------------------------------------------------------------------
+# --- CSV of query results ----------------------------------------------------------------------------------
 
 
 def csv_select(compiled: Compiled) -> str:
@@ -109,7 +109,9 @@ class Jobs:
     def save(self, facts: Mapping[str, Any], body: bytes | None = None) -> None:
         """Keep changed facts (and data)."""
         store = self.service.store
-        store.write("UPDATE _jobs SET facts = ?, state = ? WHERE id = ?", (json.dumps(facts), facts["state"], facts["id"]))
+        store.write(
+            "UPDATE _jobs SET facts = ?, state = ? WHERE id = ?", (json.dumps(facts), facts["state"], facts["id"])
+        )
         if body is not None:
             store.write("UPDATE _jobs SET body = ? WHERE id = ?", (body, facts["id"]))
 
@@ -161,7 +163,9 @@ class Jobs:
             return service.insert(name, rest, actor=actor), True
         normal = normal_id(str(own or ""))
         if normal is None:
-            raise Refusal("MISSING_ARGUMENT" if not own else "MALFORMED_ID", "Id not specified in an update call", ["Id"])
+            raise Refusal(
+                "MISSING_ARGUMENT" if not own else "MALFORMED_ID", "Id not specified in an update call", ["Id"]
+            )
         if operation in ("delete", "hardDelete"):
             service.delete(name, normal, actor=actor, hard=operation == "hardDelete")
         else:
@@ -321,7 +325,9 @@ class Bulk2:
             for row in self.service.store.connection.execute(csv_select(compiled), (json.dumps(list(chosen)),))
         }
         rows = [found[number] for number in chosen if number in found]
-        body = to_csv(header_of(compiled.columns), rows, DELIMITERS[facts["columnDelimiter"]], ENDINGS[facts["lineEnding"]])
+        body = to_csv(
+            header_of(compiled.columns), rows, DELIMITERS[facts["columnDelimiter"]], ENDINGS[facts["lineEnding"]]
+        )
         following = offset + size
         locator = _encode_locator(following) if following < len(numbers) else "null"
         headers = {"Sforce-NumberOfRecords": str(len(rows)), "Sforce-Locator": locator}
@@ -395,7 +401,9 @@ class Bulk2:
             facts |= {"state": "Failed", "errorMessage": f"InvalidBatch : Field name not found : {unknown[0]}"}
             self.jobs.save(facts)
             return
-        results = self.jobs.work(facts["object"], facts["operation"], facts.get("externalIdFieldName", "Id"), rows, user)
+        results = self.jobs.work(
+            facts["object"], facts["operation"], facts.get("externalIdFieldName", "Id"), rows, user
+        )
         failed = sum(1 for one in results if one[2])
         facts |= {"numberRecordsProcessed": len(rows), "numberRecordsFailed": failed}
         facts["_results"] = {
@@ -427,7 +435,11 @@ class Bulk2:
             raw = self.jobs.body(facts["id"])
             if raw:
                 header = next(csv.reader(io.StringIO(raw.decode("utf-8-sig"))), [])
-            found = raw.decode() if which == "unprocessed" and facts["state"] in ("Failed", "Aborted") else to_csv(header, []).decode()
+            found = (
+                raw.decode()
+                if which == "unprocessed" and facts["state"] in ("Failed", "Aborted")
+                else to_csv(header, []).decode()
+            )
         return Answer(body=found.encode(), content_type="text/csv")
 
     # both
@@ -465,7 +477,7 @@ def _decode_locator(text: str) -> int:
         raise Refusal("INVALID_QUERY_LOCATOR", "invalid query locator") from None
 
 
-# --- Bulk API v1 --------------------------------------------------------------------------------------------------------
+# --- Bulk API v1 -------------------------------------------------------------------------------------------
 
 _NAMESPACE = "http://www.force.com/2009/06/asyncapi/dataload"
 Bulk1Handler = Callable[[Call], Answer]
@@ -483,7 +495,9 @@ def bulk1_error(code: str, message: str, status: int = 400, *, xml: bool = False
 
 
 def _xml(root: str, facts: Mapping[str, Any]) -> bytes:
-    inner = "".join(f"<{k}>{escape(_word(v))}</{k}>" for k, v in facts.items() if not k.startswith("_") and v is not None)
+    inner = "".join(
+        f"<{k}>{escape(_word(v))}</{k}>" for k, v in facts.items() if not k.startswith("_") and v is not None
+    )
     return f'<?xml version="1.0" encoding="UTF-8"?><{root} xmlns="{_NAMESPACE}">{inner}</{root}>'.encode()
 
 
@@ -520,7 +534,9 @@ class Bulk1:
             return {node.tag.rsplit("}", 1)[-1]: node.text for node in root}
         return call.mapping()
 
-    def _show(self, call: Call, root: str, facts: Mapping[str, Any], status: int, *, job_json: bool | None = None) -> Answer:
+    def _show(
+        self, call: Call, root: str, facts: Mapping[str, Any], status: int, *, job_json: bool | None = None
+    ) -> Answer:
         accept = call.headers.get("accept", "").lower()
         sent = call.headers.get("content-type", "").lower()
         as_json = job_json if job_json is not None else "xml" not in sent
@@ -668,7 +684,9 @@ class Bulk1:
         else:
             root = ElementTree.fromstring(call.body)
             rows = [
-                {field.tag.rsplit("}", 1)[-1]: _xml_value(field) for field in one} for one in root if one.tag.endswith("sObject")
+                {field.tag.rsplit("}", 1)[-1]: _xml_value(field) for field in one}
+                for one in root
+                if one.tag.endswith("sObject")
             ]
         rows = [{k: v for k, v in row.items() if k not in ("attributes", "type")} for row in rows]
         results = self.jobs.work(job["object"], job["operation"], job["externalIdFieldName"] or "Id", rows, call.user)
@@ -699,7 +717,9 @@ class Bulk1:
         if job["contentType"] == "JSON":
             return Answer(body={"batchInfo": found})
         inner = "".join(
-            "<batchInfo>" + "".join(f"<{k}>{escape(_word(v))}</{k}>" for k, v in one.items() if v is not None) + "</batchInfo>"
+            "<batchInfo>"
+            + "".join(f"<{k}>{escape(_word(v))}</{k}>" for k, v in one.items() if v is not None)
+            + "</batchInfo>"
             for one in found
         )
         body = f'<?xml version="1.0" encoding="UTF-8"?><batchInfoList xmlns="{_NAMESPACE}">{inner}</batchInfoList>'

@@ -238,7 +238,9 @@ class Login:
         if "login" not in given:
             return _fault("sf:INVALID_OPERATION", "INVALID_OPERATION", "only login() is offered here")
         if version is None or float(version.group()) >= 65:
-            return _fault("sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION", "login() is not available in this API version")
+            return _fault(
+                "sf:UNSUPPORTED_API_VERSION", "UNSUPPORTED_API_VERSION", "login() is not available in this API version"
+            )
         if not self._password_fits(given.get("username", ""), given.get("password", "")):
             return _fault(
                 "sf:INVALID_LOGIN",
@@ -258,7 +260,8 @@ class Login:
             f"<passwordExpired>false</passwordExpired><sandbox>true</sandbox><serverUrl>{escape(server)}</serverUrl>"
             f"<sessionId>{escape(token)}</sessionId><userId>{user}</userId><userInfo>"
             f"<organizationId>{org}</organizationId><organizationMultiCurrency>true</organizationMultiCurrency>"
-            f"<organizationName>Northwind Services Group</organizationName><sessionSecondsValid>{SESSION_SECONDS}</sessionSecondsValid>"
+            f"<organizationName>Northwind Services Group</organizationName>"
+            f"<sessionSecondsValid>{SESSION_SECONDS}</sessionSecondsValid>"
             f"<userEmail>{escape(str(row.get('Email')))}</userEmail><userFullName>{escape(str(row.get('Name')))}</userFullName>"
             f"<userId>{user}</userId><userName>{escape(str(row.get('Username')))}</userName><userTimeZone>GMT</userTimeZone>"
             "</userInfo></result></loginResponse></soapenv:Body></soapenv:Envelope>"

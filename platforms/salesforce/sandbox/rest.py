@@ -70,7 +70,7 @@ class Rest:
         add("/composite/sobjects/{object}", "GET", self.collection_read)
         add("/composite/sobjects/{object}/{field}", "PATCH", self.collection_upsert)
 
-    # --- the map, limits, describe ------------------------------------------------------------------------------------
+    # --- the map, limits, describe --------------------------------------------------------------------------
 
     def resources(self, call: Call) -> Answer:
         """The map of resources."""
@@ -126,7 +126,7 @@ class Rest:
         body = describe_object(definition, self.service.objects.values(), call.base)
         return Answer(body=body)
 
-    # --- queries --------------------------------------------------------------------------------------------------------
+    # --- queries --------------------------------------------------------------------------------------------
 
     def query(self, call: Call) -> Answer:
         """SOQL over records that are not deleted."""
@@ -184,7 +184,10 @@ class Rest:
             return error_list("INVALID_QUERY_LOCATOR", "invalid query locator")
         numbers = array("q")
         numbers.frombytes(row["seqs"])
-        offset, size = int(offset_text), self._page_size(call) if "sforce-query-options" in call.headers else row["page"]
+        offset, size = (
+            int(offset_text),
+            self._page_size(call) if "sforce-query-options" in call.headers else row["page"],
+        )
         if offset >= len(numbers):
             return error_list("INVALID_QUERY_LOCATOR", "invalid query locator")
         compiled = self.service.compile(row["soql"], all_rows=bool(row["all_rows"]))
@@ -195,7 +198,7 @@ class Rest:
         answer["records"] = self.service.page(compiled, numbers[offset:following], call.base)
         return Answer(body=answer)
 
-    # --- one record -------------------------------------------------------------------------------------------------------
+    # --- one record -----------------------------------------------------------------------------------------
 
     def create(self, call: Call) -> Answer:
         """POST /sobjects/X."""
@@ -240,7 +243,9 @@ class Rest:
         """POST with ?_HttpMethod=PATCH, for callers that cannot send PATCH."""
         if call.arg("_HttpMethod").upper() == "PATCH":
             return self.update(call)
-        return error_list("METHOD_NOT_ALLOWED", "HTTP Method 'POST' not allowed. Allowed are DELETE,GET,HEAD,PATCH", 405)
+        return error_list(
+            "METHOD_NOT_ALLOWED", "HTTP Method 'POST' not allowed. Allowed are DELETE,GET,HEAD,PATCH", 405
+        )
 
     def delete(self, call: Call) -> Answer:
         """DELETE /sobjects/X/id."""
@@ -262,7 +267,9 @@ class Rest:
         if not found:
             raise Refusal("NOT_FOUND", "The requested resource does not exist", status=404)
         if len(found) > 1:
-            raise Refusal("DUPLICATE_EXTERNAL_ID", "several records match", status=300, ids=found, object=definition.name)
+            raise Refusal(
+                "DUPLICATE_EXTERNAL_ID", "several records match", status=300, ids=found, object=definition.name
+            )
         return definition, found[0]
 
     def read_by_key(self, call: Call) -> Answer:
@@ -281,9 +288,7 @@ class Rest:
         definition = self.service.object(call.params["object"])
         field, values = call.params["field"], call.mapping()
         if any(name.lower() == field.lower() for name in values):
-            raise Refusal(
-                "INVALID_FIELD", f"The {field} field should not be specified in the sobject data.", [field]
-            )
+            raise Refusal("INVALID_FIELD", f"The {field} field should not be specified in the sobject data.", [field])
         try:
             made, created = self.service.upsert(
                 definition.name,
@@ -302,13 +307,19 @@ class Rest:
             return Answer(status=201 if created else 200, body={**body, "created": created})
         return Answer(status=201, body=body) if created else Answer(status=204)
 
-    # --- deleted and updated --------------------------------------------------------------------------------------------------
+    # --- deleted and updated --------------------------------------------------------------------------------
 
     def _window(self, call: Call, days: int) -> tuple[str, str]:
-        start, end = parse_instant(call.arg("start").replace(" ", "+")), parse_instant(call.arg("end").replace(" ", "+"))
+        start, end = (
+            parse_instant(call.arg("start").replace(" ", "+")),
+            parse_instant(call.arg("end").replace(" ", "+")),
+        )
         now = self.service.clock.now()
         if start is None or end is None:
-            raise Refusal("MALFORMED_SEARCH" if not call.arg("start") else "INVALID_REPLICATION_DATE", "start and end must be dates")
+            raise Refusal(
+                "MALFORMED_SEARCH" if not call.arg("start") else "INVALID_REPLICATION_DATE",
+                "start and end must be dates",
+            )
         if start >= end or now - start > dt.timedelta(days=days):
             raise Refusal("INVALID_REPLICATION_DATE", f"startDate cannot be more than {days} days ago or after endDate")
         return instant_text(start), instant_text(end)
@@ -339,13 +350,14 @@ class Rest:
         start, end = self._window(call, 30)
         alive = 'AND "IsDeleted" = 0' if definition.has_is_deleted else ""
         rows = self.service.store.read(
-            f'SELECT "Id" AS id FROM "{definition.name}" WHERE "SystemModstamp" >= ? AND "SystemModstamp" < ? {alive} ORDER BY _seq',
+            f'SELECT "Id" AS id FROM "{definition.name}" WHERE "SystemModstamp" >= ? AND "SystemModstamp" < ? {alive} '
+            "ORDER BY _seq",
             (start, end),
         )
         covered = min(end, instant_text(self.service.clock.now()))
         return Answer(body={"ids": [row["id"] for row in rows], "latestDateCovered": covered})
 
-    # --- collections ------------------------------------------------------------------------------------------------------------
+    # --- collections ----------------------------------------------------------------------------------------
 
     def _records(self, call: Call) -> tuple[list[dict[str, Any]], bool]:
         body = call.mapping()
@@ -353,7 +365,10 @@ class Rest:
         if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
             raise BadBody("The records field must be a list of objects")
         if len(records) > COLLECTION_MAX:
-            raise Refusal("EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {COLLECTION_MAX} records in this operation.")
+            raise Refusal(
+                "EXCEEDED_ID_LIMIT",
+                f"record limit reached. cannot submit more than {COLLECTION_MAX} records in this operation.",
+            )
         return records, bool(body.get("allOrNone", False))
 
     def _type_of(self, record: Mapping[str, Any]) -> str:
@@ -397,7 +412,9 @@ class Rest:
             with self.service.store.transaction():
                 return work()
         except Refusal as refusal:
-            code = "INVALID_CROSS_REFERENCE_KEY" if refusal.code == "NOT_FOUND" and refusal.status == 404 else refusal.code
+            code = (
+                "INVALID_CROSS_REFERENCE_KEY" if refusal.code == "NOT_FOUND" and refusal.status == 404 else refusal.code
+            )
             message = "invalid cross reference id" if code != refusal.code else refusal.message
             return row_error(code, message, refusal.fields)
 
@@ -500,7 +517,9 @@ class Rest:
             raise Refusal("EXCEEDED_ID_LIMIT", "too many ids")
         normal = [normal_id(str(one)) for one in ids]
         if any(one is None for one in normal):
-            raise Refusal("MALFORMED_ID", f"malformed id {next(g for g, n in zip(ids, normal, strict=True) if n is None)}")
+            raise Refusal(
+                "MALFORMED_ID", f"malformed id {next(g for g, n in zip(ids, normal, strict=True) if n is None)}"
+            )
         chosen = list(dict.fromkeys(fields))
         if not any(name.lower() == "id" for name in chosen):
             chosen.append("Id")
@@ -516,7 +535,7 @@ class Rest:
         found = {record["Id"]: record for record in self.service.page(compiled, numbers, call.base)}
         return Answer(body=[found.get(str(one)) for one in normal])
 
-    # --- composite ----------------------------------------------------------------------------------------------------------------
+    # --- composite ------------------------------------------------------------------------------------------
 
     def composite(self, call: Call) -> Answer:
         """POST /composite: up to 25 calls in one, later ones may refer to earlier answers."""
@@ -524,7 +543,9 @@ class Rest:
         requests = body.get("compositeRequest")
         if not isinstance(requests, list) or not requests or len(requests) > COMPOSITE_MAX:
             raise Refusal("LIMIT_EXCEEDED", f"between 1 and {COMPOSITE_MAX} subrequests are allowed")
-        heavy = sum(1 for one in requests if re.search(r"/(query|queryAll|composite/sobjects)\b", str(one.get("url", "")), re.I))
+        heavy = sum(
+            1 for one in requests if re.search(r"/(query|queryAll|composite/sobjects)\b", str(one.get("url", "")), re.I)
+        )
         if heavy > COMPOSITE_QUERY_MAX:
             raise Refusal("LIMIT_EXCEEDED", f"no more than {COMPOSITE_QUERY_MAX} queries and collections are allowed")
         all_or_none = bool(body.get("allOrNone", False))
@@ -565,7 +586,9 @@ class Rest:
         except LookupError as error:
             return error_list("PROCESSING_HALTED", f"Invalid reference specified. No value for {error.args[0]} found")
         with self.service.store.transaction():
-            return self.table.subrequest(call, str(one.get("method", "GET")), str(url), body, one.get("httpHeaders") or {})
+            return self.table.subrequest(
+                call, str(one.get("method", "GET")), str(url), body, one.get("httpHeaders") or {}
+            )
 
     def batch(self, call: Call) -> Answer:
         """POST /composite/batch: up to 25 independent calls."""
@@ -580,7 +603,9 @@ class Rest:
                 stopped = error_list("BATCH_PROCESSING_HALTED", "Batch processing halted per request", 412)
                 results.append({"statusCode": 412, "result": stopped.body})
                 continue
-            answer = self.table.subrequest(call, str(one.get("method", "GET")), str(one.get("url", "")), one.get("richInput"), {})
+            answer = self.table.subrequest(
+                call, str(one.get("method", "GET")), str(one.get("url", "")), one.get("richInput"), {}
+            )
             results.append({"statusCode": answer.status, "result": answer.body})
             halted = answer.status >= 300 and bool(body.get("haltOnError"))
         bad = any(one["statusCode"] >= 300 for one in results)

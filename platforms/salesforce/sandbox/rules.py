@@ -26,7 +26,9 @@ class ObjectRules:
     def before_insert(self, service: SalesforceService, row: Row, given: Mapping[str, Any]) -> None:
         """Complete or refuse a new row; `given` holds only what the caller gave."""
 
-    def before_update(self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str) -> None:
+    def before_update(
+        self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str
+    ) -> None:
         """Complete or refuse a changed row."""
 
     def before_delete(self, service: SalesforceService, row: Row) -> None:
@@ -81,7 +83,9 @@ class UserRules(ObjectRules):
         row.setdefault("DefaultCurrencyIsoCode", row.get("CurrencyIsoCode"))
         _person_name(row)
 
-    def before_update(self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str) -> None:
+    def before_update(
+        self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str
+    ) -> None:
         _person_name(new)
 
 
@@ -91,7 +95,9 @@ class AccountRules(ObjectRules):
     def before_insert(self, service: SalesforceService, row: Row, given: Mapping[str, Any]) -> None:
         _countries(row, given, "Billing", "Shipping")
 
-    def before_update(self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str) -> None:
+    def before_update(
+        self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str
+    ) -> None:
         _countries(new, given, "Billing", "Shipping")
         parent = given.get("ParentId")
         for _ in range(500):
@@ -104,7 +110,8 @@ class AccountRules(ObjectRules):
 
     def before_delete(self, service: SalesforceService, row: Row) -> None:
         won = service.store.one(
-            'SELECT COUNT(*) AS n FROM "Opportunity" WHERE "AccountId" = ? AND "IsWon" = 1 AND "IsDeleted" = 0', (row["Id"],)
+            'SELECT COUNT(*) AS n FROM "Opportunity" WHERE "AccountId" = ? AND "IsWon" = 1 AND "IsDeleted" = 0',
+            (row["Id"],),
         )
         if won and won["n"]:
             raise Refusal(
@@ -121,7 +128,9 @@ class ContactRules(ObjectRules):
         _person_name(row)
         _countries(row, given, "Mailing")
 
-    def before_update(self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str) -> None:
+    def before_update(
+        self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str
+    ) -> None:
         _person_name(new)
         _countries(new, given, "Mailing")
 
@@ -138,8 +147,8 @@ class PricebookEntryRules(ObjectRules):
             return
         row["Name"], row["ProductCode"] = product["Name"], product["ProductCode"]
         twins = service.store.read(
-            'SELECT e."Pricebook2Id", b."IsStandard" FROM "PricebookEntry" e JOIN "Pricebook2" b ON b."Id" = e."Pricebook2Id" '
-            'WHERE e."Product2Id" = ? AND e."CurrencyIsoCode" = ? AND e."IsDeleted" = 0',
+            'SELECT e."Pricebook2Id", b."IsStandard" FROM "PricebookEntry" e JOIN "Pricebook2" b '
+            'ON b."Id" = e."Pricebook2Id" WHERE e."Product2Id" = ? AND e."CurrencyIsoCode" = ? AND e."IsDeleted" = 0',
             (row["Product2Id"], row["CurrencyIsoCode"]),
         )
         if any(twin["Pricebook2Id"] == row["Pricebook2Id"] for twin in twins):
@@ -155,7 +164,9 @@ class OpportunityRules(ObjectRules):
         self._stage(service, row, given)
         self._figures(row)
 
-    def before_update(self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str) -> None:
+    def before_update(
+        self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str
+    ) -> None:
         if old["HasOpportunityLineItem"]:
             # The vendor does not refuse an amount for an opportunity with products: it leaves the amount alone.
             new["Amount"] = old["Amount"]
@@ -170,7 +181,7 @@ class OpportunityRules(ObjectRules):
         if new["StageName"] != old["StageName"]:
             self._stage(service, new, given)
             new["LastStageChangeDate"] = stamp
-        elif "ForecastCategoryName" in given and given["ForecastCategoryName"]:
+        elif given.get("ForecastCategoryName"):
             new["ForecastCategory"] = FORECAST_CODES[given["ForecastCategoryName"]]
         self._figures(new)
 
@@ -217,7 +228,9 @@ class OpportunityLineItemRules(ObjectRules):
             return
         entry = self._entry(service, row, deal)
         if entry is None:
-            raise Refusal("REQUIRED_FIELD_MISSING", "Required fields are missing: [PricebookEntryId]", ["PricebookEntryId"])
+            raise Refusal(
+                "REQUIRED_FIELD_MISSING", "Required fields are missing: [PricebookEntryId]", ["PricebookEntryId"]
+            )
         if given.get("CurrencyIsoCode") not in (None, deal["CurrencyIsoCode"]) or (
             entry["CurrencyIsoCode"] != deal["CurrencyIsoCode"]
         ):
@@ -235,7 +248,8 @@ class OpportunityLineItemRules(ObjectRules):
             )
         if not deal["Pricebook2Id"]:
             service.store.write(
-                'UPDATE "Opportunity" SET "Pricebook2Id" = ? WHERE "Id" = ?', (entry["Pricebook2Id"], row["OpportunityId"])
+                'UPDATE "Opportunity" SET "Pricebook2Id" = ? WHERE "Id" = ?',
+                (entry["Pricebook2Id"], row["OpportunityId"]),
             )
         row["PricebookEntryId"], row["Product2Id"] = entry["Id"], entry["Product2Id"]
         row["ProductCode"], row["ListPrice"] = entry["ProductCode"], entry["UnitPrice"]
@@ -251,16 +265,20 @@ class OpportunityLineItemRules(ObjectRules):
         if not row.get("Product2Id"):
             return None
         return service.store.one(
-            'SELECT e.* FROM "PricebookEntry" e JOIN "Pricebook2" b ON b."Id" = e."Pricebook2Id" WHERE e."Product2Id" = ? '
-            'AND e."CurrencyIsoCode" = ? AND e."IsDeleted" = 0 AND (? IS NULL OR e."Pricebook2Id" = ?) '
+            'SELECT e.* FROM "PricebookEntry" e JOIN "Pricebook2" b ON b."Id" = e."Pricebook2Id" '
+            'WHERE e."Product2Id" = ? AND e."CurrencyIsoCode" = ? AND e."IsDeleted" = 0 '
+            'AND (? IS NULL OR e."Pricebook2Id" = ?) '
             'ORDER BY b."IsStandard" DESC LIMIT 1',
             (row["Product2Id"], deal["CurrencyIsoCode"], deal["Pricebook2Id"], deal["Pricebook2Id"]),
         )
 
-    def before_update(self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str) -> None:
+    def before_update(
+        self, service: SalesforceService, old: Row, new: Row, given: Mapping[str, Any], stamp: str
+    ) -> None:
         if "TotalPrice" in given and "UnitPrice" in given:
             raise Refusal(
-                "INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify both Unit Price and Total Price for opportunity product",
+                "INVALID_FIELD_FOR_INSERT_UPDATE",
+                "cannot specify both Unit Price and Total Price for opportunity product",
                 ["UnitPrice", "TotalPrice"],
             )  # fmt: skip
         if {"Quantity", "UnitPrice", "Discount", "TotalPrice"} & set(given):

@@ -141,7 +141,7 @@ class ObjectDef:
         return replace(self, fields=tuple(f for f in self.fields if f.name != name))
 
 
-# --- short words for field definitions -------------------------------------------------------------------------
+# --- short words for field definitions ---------------------------------------------------------------------
 
 
 def text(name: str, length: int = 255, **more: Any) -> FieldDef:
@@ -169,12 +169,16 @@ def url(name: str, **more: Any) -> FieldDef:
     return FieldDef(name=name, type="url", length=255, **more)
 
 
-def picklist(name: str, values: Iterable[str | PicklistValue] = (), *, default: str | None = None, **more: Any) -> FieldDef:
+def picklist(
+    name: str, values: Iterable[str | PicklistValue] = (), *, default: str | None = None, **more: Any
+) -> FieldDef:
     """A choice of one. `restricted=True` refuses values that are not listed, as custom picklists do."""
     listed = tuple(
         v if isinstance(v, PicklistValue) else PicklistValue(value=v, label=v, default=v == default) for v in values
     )
-    return FieldDef(name=name, type="picklist", length=more.pop("length", 255), picklist=listed, default=default, **more)
+    return FieldDef(
+        name=name, type="picklist", length=more.pop("length", 255), picklist=listed, default=default, **more
+    )
 
 
 def checkbox(name: str, *, default: bool = False, **more: Any) -> FieldDef:
@@ -257,7 +261,9 @@ def formula(definition: FieldDef, text_of_formula: str) -> FieldDef:
 def system_fields(*, deletable: bool = True) -> tuple[FieldDef, ...]:
     """Fields that nearly every object has, before its own."""
     head: tuple[FieldDef, ...] = (
-        FieldDef(name="Id", type="id", label="Record ID", length=18, nillable=False, createable=False, updateable=False),
+        FieldDef(
+            name="Id", type="id", label="Record ID", length=18, nillable=False, createable=False, updateable=False
+        ),
     )
     if deletable:
         head += (org_only(checkbox("IsDeleted", label="Deleted")),)
@@ -266,7 +272,7 @@ def system_fields(*, deletable: bool = True) -> tuple[FieldDef, ...]:
 
 def audit_fields() -> tuple[FieldDef, ...]:
     """Who and when, written by the org."""
-    user = {"nillable": False}
+    user: dict[str, Any] = {"nillable": False}
     return (
         org_only(datetime("CreatedDate", label="Created Date", **user)),
         org_only(lookup("CreatedById", "User", label="Created By ID", **user)),
@@ -293,8 +299,13 @@ def define(
     if multi_currency:
         own.append(
             FieldDef(
-                name="CurrencyIsoCode", type="picklist", label="Currency ISO Code", length=3, restricted=True,
-                nillable=True, picklist=(),
+                name="CurrencyIsoCode",
+                type="picklist",
+                label="Currency ISO Code",
+                length=3,
+                restricted=True,
+                nillable=True,
+                picklist=(),
             )
         )
     if owner:
@@ -305,7 +316,7 @@ def define(
     )
 
 
-# --- to and from the store --------------------------------------------------------------------------------------
+# --- to and from the store ---------------------------------------------------------------------------------
 
 
 def object_to_json(definition: ObjectDef) -> dict[str, Any]:
@@ -337,7 +348,7 @@ def custom_prefix(number_: int) -> str:
     return "a" + BASE62[number_ // 62 % 62] + BASE62[number_ % 62]
 
 
-# --- tables -------------------------------------------------------------------------------------------------------
+# --- tables ------------------------------------------------------------------------------------------------
 
 
 def column_type(definition: FieldDef) -> str:
@@ -370,7 +381,7 @@ def create_index_sql(definition: ObjectDef, one: FieldDef) -> list[str]:
     return []
 
 
-# --- describe -----------------------------------------------------------------------------------------------------
+# --- describe ----------------------------------------------------------------------------------------------
 
 
 def label_of(definition: FieldDef) -> str:
@@ -503,7 +514,7 @@ def describe_global_entry(definition: ObjectDef, base: str) -> dict[str, Any]:
 
 def describe_object(definition: ObjectDef, others: Iterable[ObjectDef], base: str) -> dict[str, Any]:
     """The whole describe answer of one object; child relationships are found by walking the `others`."""
-    children = [
+    children: list[dict[str, Any]] = [
         {
             "cascadeDelete": one.cascade_delete,
             "childSObject": other.name,

@@ -28,9 +28,9 @@ from platforms.salesforce.sandbox.schema import (
     NUMBER_TYPES,
     FieldDef,
     ObjectDef,
+    column_type,
     create_index_sql,
     create_table_sql,
-    column_type,
     field_from_json,
     label_of,
     object_from_json,
@@ -50,7 +50,9 @@ from platforms.salesforce.sandbox.soql import (
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS _schema (name TEXT PRIMARY KEY, position INTEGER, definition TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS _cursors (id TEXT PRIMARY KEY, soql TEXT, all_rows INTEGER, page INTEGER, seqs BLOB, at_ms INTEGER);
+CREATE TABLE IF NOT EXISTS _cursors (
+    id TEXT PRIMARY KEY, soql TEXT, all_rows INTEGER, page INTEGER, seqs BLOB, at_ms INTEGER
+);
 CREATE TABLE IF NOT EXISTS _jobs (id TEXT PRIMARY KEY, kind TEXT, state TEXT, facts TEXT, body BLOB, at_ms INTEGER);
 CREATE TABLE IF NOT EXISTS _batches (id TEXT PRIMARY KEY, job TEXT, facts TEXT, body BLOB, result BLOB);
 CREATE TABLE IF NOT EXISTS _sessions (token TEXT PRIMARY KEY, user_id TEXT, client TEXT, expires_at REAL);
@@ -80,7 +82,7 @@ class SalesforceService:
         self._checkers: dict[str, dict[str, tuple[FieldDef, Checker]]] = {}
         self._actors: dict[str, str] = {}
 
-    # --- schema ---------------------------------------------------------------------------------------------------
+    # --- schema ---------------------------------------------------------------------------------------------
 
     @property
     def objects(self) -> dict[str, ObjectDef]:
@@ -127,7 +129,9 @@ class SalesforceService:
         definition = self.object(object_name)
         with self.store.transaction():
             if one.stored and one.name not in definition.by_name:
-                self.store.connection.execute(f'ALTER TABLE "{definition.name}" ADD COLUMN "{one.name}" {column_type(one)}')
+                self.store.connection.execute(
+                    f'ALTER TABLE "{definition.name}" ADD COLUMN "{one.name}" {column_type(one)}'
+                )
                 if one.default is not None:
                     value = int(one.default) if isinstance(one.default, bool) else one.default
                     self.store.connection.execute(f'UPDATE "{definition.name}" SET "{one.name}" = ?', (value,))
@@ -147,7 +151,7 @@ class SalesforceService:
         with self.store.transaction():
             self._save_object(definition.without_field(name))
 
-    # --- set-up, clock, actors --------------------------------------------------------------------------------------
+    # --- set-up, clock, actors ------------------------------------------------------------------------------
 
     def setup(self, seed: int) -> None:
         """A fresh org: standard objects with Tieout's custom fields, currencies, stages, users, credentials."""
@@ -179,7 +183,7 @@ class SalesforceService:
                 self._actors[actor] = found
         return found
 
-    # --- checks -----------------------------------------------------------------------------------------------------
+    # --- checks ---------------------------------------------------------------------------------------------
 
     def _field_checkers(self, definition: ObjectDef) -> dict[str, tuple[FieldDef, Checker]]:
         found = self._checkers.get(definition.name)
@@ -198,7 +202,8 @@ class SalesforceService:
             shown = token.get(type(value), "START_OBJECT")
             return Refusal(
                 "JSON_PARSER_ERROR",
-                f"Cannot deserialize instance of {kind} from {shown} value {value} or request may be missing a required field",
+                f"Cannot deserialize instance of {kind} from {shown} value {value} or request may be "
+                "missing a required field",
                 [name],
             )
 
@@ -230,7 +235,9 @@ class SalesforceService:
                 exact = exact.quantize(quantum, ROUND_HALF_UP)
                 if limit is not None and abs(exact) >= limit:
                     raise Refusal(
-                        "NUMBER_OUTSIDE_VALID_RANGE", f"{label}: value outside of valid range on numeric field: {value}", [name]
+                        "NUMBER_OUTSIDE_VALID_RANGE",
+                        f"{label}: value outside of valid range on numeric field: {value}",
+                        [name],
                     )
                 return int(exact) if kind == "int" else float(exact)
 
@@ -303,7 +310,9 @@ class SalesforceService:
 
         return check_text
 
-    def clean(self, definition: ObjectDef, values: Mapping[str, Any], *, creating: bool, trusted: bool = False) -> dict[str, Any]:
+    def clean(
+        self, definition: ObjectDef, values: Mapping[str, Any], *, creating: bool, trusted: bool = False
+    ) -> dict[str, Any]:
         """The stored form of given values, every field checked; parents named by external id are looked up.
 
         `trusted` (set-up and rules only) may write fields that the org keeps for itself.
@@ -353,8 +362,8 @@ class SalesforceService:
         if compound is not None:
             raise Refusal(
                 "INVALID_FIELD_FOR_INSERT_UPDATE",
-                f"Unable to create/update fields: {compound.name}. Please check the security settings of this field and "
-                "verify that it is read/write for your profile or permission set.",
+                f"Unable to create/update fields: {compound.name}. Please check the security settings of this field "
+                "and verify that it is read/write for your profile or permission set.",
                 [compound.name],
             )
         raise Refusal("INVALID_FIELD", f"No such column '{given}' on sobject of type {definition.name}")
@@ -363,7 +372,10 @@ class SalesforceService:
         parent = self.object(link.reference_to[0])
         keys = [(k, v) for k, v in value.items() if k != "attributes"]
         if len(keys) != 1:
-            raise Refusal("INVALID_FIELD", f"More than 1 field provided in an external foreign key reference in entity: {parent.name}")
+            raise Refusal(
+                "INVALID_FIELD",
+                f"More than 1 field provided in an external foreign key reference in entity: {parent.name}",
+            )
         name, wanted = keys[0]
         one = parent.by_lower.get(name.lower())
         if one is None or not (one.external_id or one.id_lookup or one.type == "id"):
@@ -407,7 +419,9 @@ class SalesforceService:
                 raise Refusal("ENTITY_IS_DELETED", "entity is deleted", [name])
             known.add(value)
 
-    def _check_unique(self, definition: ObjectDef, row: Mapping[str, Any], own_id: str | None, seen: set[tuple[str, Any]]) -> None:
+    def _check_unique(
+        self, definition: ObjectDef, row: Mapping[str, Any], own_id: str | None, seen: set[tuple[str, Any]]
+    ) -> None:
         for one in definition.fields:
             if not one.unique or row.get(one.name) is None:
                 continue
@@ -426,7 +440,7 @@ class SalesforceService:
         if missing:
             raise Refusal("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
 
-    # --- writing ------------------------------------------------------------------------------------------------------
+    # --- writing --------------------------------------------------------------------------------------------
 
     def insert(self, object: str, values: Mapping[str, Any], *, actor: str) -> str:
         """Create one record as `actor` (user id, username or e-mail); returns its 18-character id. Raises Refusal."""
@@ -473,7 +487,8 @@ class SalesforceService:
                 for offset, values in enumerate(chunk):
                     given = self.clean(definition, values, creating=True, trusted=trusted)
                     row = base | {k: v for k, v in given.items() if v is not None}
-                    row["Id"] = make_id(definition.prefix, first + offset)
+                    own_id = make_id(definition.prefix, first + offset)
+                    row["Id"] = own_id
                     if rule is not None:
                         rule.before_insert(self, row, given)
                     self._check_required(definition, row)
@@ -483,7 +498,7 @@ class SalesforceService:
                     for one in numbered:
                         row[one.name] = _auto_number(one.auto_number or "", first + offset, stamp)
                     tuples.append((first + offset, *[row.get(name) for name in columns]))
-                    made.append(row["Id"])
+                    made.append(own_id)
                     if rule is not None:
                         finished.append(row)
                 self.store.connection.executemany(sql, tuples)
@@ -491,7 +506,15 @@ class SalesforceService:
                     rule.after_write(self, finished, stamp, user)
         return made
 
-    def update(self, object: str, id: str, values: Mapping[str, Any], *, actor: str, unmodified_since: dt.datetime | None = None) -> None:
+    def update(
+        self,
+        object: str,
+        id: str,
+        values: Mapping[str, Any],
+        *,
+        actor: str,
+        unmodified_since: dt.datetime | None = None,
+    ) -> None:
         """Change one record as `actor`. Raises Refusal (ENTITY_IS_DELETED, NOT_FOUND, ENTITY_IS_LOCKED, a field's own).
 
         `unmodified_since` refuses with 412 when the record changed after that instant.
@@ -540,8 +563,15 @@ class SalesforceService:
         return {name: value for name, value in row.items() if name in definition.by_name}
 
     def upsert(
-        self, object: str, field_name: str, value: Any, values: Mapping[str, Any], *, actor: str,
-        update_only: bool = False, unmodified_since: dt.datetime | None = None,
+        self,
+        object: str,
+        field_name: str,
+        value: Any,
+        values: Mapping[str, Any],
+        *,
+        actor: str,
+        update_only: bool = False,
+        unmodified_since: dt.datetime | None = None,
     ) -> tuple[str, bool]:
         """Update the one record whose external id is `value`, or create it: (id, created).
 
@@ -566,7 +596,13 @@ class SalesforceService:
                     raise Refusal("MISSING_ARGUMENT", f"{one.name} not specified", [one.name])
                 found = self.find_ids(definition, one.name, stored_key)
             if len(found) > 1:
-                raise Refusal("DUPLICATE_EXTERNAL_ID", f"{one.name}: more than one record found for external id field: {found}", [one.name], status=300, ids=found)
+                raise Refusal(
+                    "DUPLICATE_EXTERNAL_ID",
+                    f"{one.name}: more than one record found for external id field: {found}",
+                    [one.name],
+                    status=300,
+                    ids=found,
+                )
             if found:
                 self.update(definition.name, found[0], values, actor=actor, unmodified_since=unmodified_since)
                 return found[0], False
@@ -605,7 +641,8 @@ class SalesforceService:
                 if definition.name not in one.reference_to or not one.cascade_delete:
                     continue
                 children = self.store.read(
-                    f'SELECT "Id" FROM "{other.name}" WHERE "{one.name}" IN (SELECT value FROM json_each(?)) AND "IsDeleted" = 0',
+                    f'SELECT "Id" FROM "{other.name}" WHERE "{one.name}" IN (SELECT value FROM json_each(?)) '
+                    'AND "IsDeleted" = 0',
                     (wanted,),
                 )
                 if children:
@@ -656,8 +693,8 @@ class SalesforceService:
                     for one in other.fields:
                         if "Account" in one.reference_to and one.name != "MasterRecordId":
                             self.store.write(
-                                f'UPDATE "{other.name}" SET "{one.name}" = ?, "SystemModstamp" = ?, "LastModifiedDate" = ?, '
-                                f'"LastModifiedById" = ? WHERE "{one.name}" = ? AND "Id" <> ?',
+                                f'UPDATE "{other.name}" SET "{one.name}" = ?, "SystemModstamp" = ?, '
+                                f'"LastModifiedDate" = ?, "LastModifiedById" = ? WHERE "{one.name}" = ? AND "Id" <> ?',
                                 (winner["Id"], stamp, stamp, user, row["Id"], winner["Id"]),
                             )
                 self._bin(account, [row["Id"]], stamp, user)
@@ -681,7 +718,7 @@ class SalesforceService:
         row = self.store.one('SELECT "DefaultCurrencyIsoCode" AS code FROM "User" WHERE "Id" = ?', (user,))
         return str(row["code"]) if row and row["code"] else "USD"
 
-    # --- reading ------------------------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------
 
     def rows(self, object: str, where_sql: str = "", params: Sequence[Any] = ()) -> Iterator[dict[str, Any]]:
         """Stored rows, deleted ones included: booleans as bool, numbers as Decimal. `where_sql` without WHERE."""
@@ -720,8 +757,7 @@ class SalesforceService:
     def fetch(self, compiled: Compiled, numbers: Sequence[int]) -> list[tuple[Any, ...]]:
         """The SQL rows (without the number) of these records, in this order; vanished ones are left out."""
         found = {
-            row[0]: row[1:]
-            for row in self.store.connection.execute(compiled.page_sql, (json.dumps(list(numbers)),))
+            row[0]: row[1:] for row in self.store.connection.execute(compiled.page_sql, (json.dumps(list(numbers)),))
         }
         return [found[number] for number in numbers if number in found]
 

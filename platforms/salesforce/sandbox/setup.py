@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from platforms.salesforce.sandbox.schema import create_table_sql
-from platforms.salesforce.sandbox.standard import STAGES, FORECAST_CODES, org_objects
+from platforms.salesforce.sandbox.standard import FORECAST_CODES, STAGES, org_objects
 
 if TYPE_CHECKING:
     from platforms.salesforce.sandbox.service import SalesforceService

@@ -54,7 +54,7 @@ class SoqlError(Exception):
         super().__init__(f"{code}: {message}")
 
 
-# --- the statement ----------------------------------------------------------------------------------------------
+# --- the statement -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ def _order_item(node: Any) -> Order:
     return Order(operand, tokens.get("DIRECTION") == "desc", tokens.get("NULLS", "").endswith("last"))
 
 
-# --- literals -----------------------------------------------------------------------------------------------------
+# --- literals ----------------------------------------------------------------------------------------------
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
@@ -315,7 +315,9 @@ def parse_instant(raw: str) -> dt.datetime | None:
     offset = "+00:00" if zone in (None, "Z", "z") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
     clock = clock if len(clock) == 8 else f"{clock}:00"
     try:
-        return dt.datetime.fromisoformat(f"{day}T{clock}{((fraction or '.0') + '000000')[:7]}{offset}").astimezone(dt.UTC)
+        return dt.datetime.fromisoformat(f"{day}T{clock}{((fraction or '.0') + '000000')[:7]}{offset}").astimezone(
+            dt.UTC
+        )
     except (ValueError, OverflowError):
         return None
 
@@ -328,7 +330,7 @@ def _month_shift(day: dt.date, months: int) -> dt.date:
 def date_range(word: str, today: dt.date) -> tuple[dt.date, dt.date] | None:
     """The half-open range of days that a date literal stands for; None when the word is none. Weeks start on Sunday.
 
-    `LAST_N_DAYS:n` ends with today, `LAST_N_WEEKS|MONTHS|QUARTERS|YEARS:n` end before the running period, as documented.
+    `LAST_N_DAYS:n` ends with today, `LAST_N_WEEKS|MONTHS|QUARTERS|YEARS:n` end before the running period.
     """
     name, _, count = word.upper().partition(":")
     one = dt.timedelta(days=1)
@@ -367,7 +369,7 @@ def date_range(word: str, today: dt.date) -> tuple[dt.date, dt.date] | None:
     return None
 
 
-# --- compilation --------------------------------------------------------------------------------------------------
+# --- compilation -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -452,7 +454,8 @@ class _Compiler:
         own = {start.name.lower(), self.query.source.lower(), (self.query.alias or "").lower()}
         if len(names) > 1 and names[0].lower() in own and names[0].lower() not in start.by_relationship:
             names = names[1:]
-        alias, here, walked = self.base, start, ()
+        alias, here = self.base, start
+        walked: tuple[str, ...] = ()
         for name in names[:-1]:
             link = here.by_relationship.get(name.lower())
             if link is None or link.reference_to[0].lower() not in self.objects:
@@ -483,13 +486,13 @@ class _Compiler:
     def expression(self, operand: Operand, start: ObjectDef) -> tuple[str, str, FieldDef | None]:
         """SQL, kind and field of an operand in WHERE, GROUP BY, HAVING or ORDER BY."""
         if isinstance(operand, Path):
-            for item in self.query.selected:
-                if item.alias and item.alias.lower() == operand.text.lower():
-                    return self.expression(item.operand, start)
-            alias, _, found, _ = self.resolve(operand, start)
-            if not found.stored:
-                raise SoqlError("INVALID_FIELD", f"field '{found.name}' can not be filtered, grouped or ordered in a query call")
-            return f'{alias}."{found.name}"', found.type, found
+            alias, _, one, _ = self.resolve(operand, start)
+            if not one.stored:
+                raise SoqlError(
+                    "INVALID_FIELD", f"field '{one.name}' can not be filtered, grouped or ordered in a query call"
+                )
+            return f'{alias}."{one.name}"', one.type, one
+        found: FieldDef | None
         if operand.name in AGGREGATES:
             if operand.argument is None:
                 return "COUNT(*)", "int", None
@@ -500,7 +503,9 @@ class _Compiler:
                 return f"COUNT(DISTINCT {sql})", "int", None
             if operand.name in ("sum", "avg"):
                 if kind not in NUMBER_TYPES and kind != "int":
-                    raise SoqlError("MALFORMED_QUERY", f"field does not support aggregate operator {operand.name.upper()}")
+                    raise SoqlError(
+                        "MALFORMED_QUERY", f"field does not support aggregate operator {operand.name.upper()}"
+                    )
                 if operand.name == "avg":
                     return f"AVG({sql})", "double", None
                 scale = found.scale if found else 6
@@ -516,6 +521,14 @@ class _Compiler:
                 raise SoqlError("INVALID_FIELD", f"{operand.name.upper()} takes a date or datetime field")
             return DATE_FUNCTIONS[operand.name].format(sql), "date" if operand.name == "day_only" else "int", None
         raise SoqlError("MALFORMED_QUERY", f"unexpected function: '{operand.name}'")
+
+    def unaliased(self, operand: Operand) -> Operand:
+        """What an alias of the SELECT list stands for in ORDER BY."""
+        if isinstance(operand, Path):
+            for item in self.query.selected:
+                if item.alias and item.alias.lower() == operand.text.lower():
+                    return item.operand
+        return operand
 
     # conditions
 
@@ -537,7 +550,11 @@ class _Compiler:
             return self.semi_join(node, sql)
         if node.operator == "like":
             value = node.values[0]
-            if value.kind != "string" or kind in NUMBER_TYPES or kind in ("date", "datetime", "boolean", "id", "reference"):
+            if (
+                value.kind != "string"
+                or kind in NUMBER_TYPES
+                or kind in ("date", "datetime", "boolean", "id", "reference")
+            ):
                 raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"invalid operator on {name} field")
             self.params.append(unquote(value.raw, for_like=True))
             return f"{sql} LIKE ? ESCAPE '\\'"
@@ -624,7 +641,10 @@ class _Compiler:
 
         def wrong(expected: str) -> SoqlError:
             quotes = "should be" if expected == "string" else "should not be"
-            message = f"value of filter criterion for field '{name}' must be of type {expected} and {quotes} enclosed in quotes"
+            message = (
+                f"value of filter criterion for field '{name}' must be of type {expected} "
+                f"and {quotes} enclosed in quotes"
+            )
             return SoqlError("INVALID_FIELD", _caret(self.query.text, 1, value.column, message))
 
         word = value.raw.lower() if value.kind == "word" else ""
@@ -650,7 +670,10 @@ class _Compiler:
                 return None
             made = normal_id(plain)
             if made is None:
-                raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", _caret(self.query.text, 1, value.column, f"invalid ID field: {plain}"))
+                raise SoqlError(
+                    "INVALID_QUERY_FILTER_OPERATOR",
+                    _caret(self.query.text, 1, value.column, f"invalid ID field: {plain}"),
+                )
             return made
         return plain or None
 
@@ -691,9 +714,9 @@ class _Compiler:
     def order_sql(self, start: ObjectDef, tail: str) -> str:
         parts = []
         for item in self.query.order:
-            sql, _, found = self.expression(item.operand, start)
-            if found is not None and found.type in ("multipicklist",) or found is not None and (
-                found.type == "textarea" and found.length > 255
+            sql, _, found = self.expression(self.unaliased(item.operand), start)
+            if (found is not None and found.type in ("multipicklist",)) or (
+                found is not None and (found.type == "textarea" and found.length > 255)
             ):
                 raise SoqlError("INVALID_FIELD", f"field '{found.name}' can not be sorted in a query call")
             parts.append(f"{sql} {'DESC' if item.descending else 'ASC'} NULLS {'LAST' if item.nulls_last else 'FIRST'}")
@@ -752,9 +775,7 @@ class _Compiler:
                 if which not in ("all", "standard", "custom"):
                     raise SoqlError("MALFORMED_QUERY", "FIELDS function must have one of ALL, CUSTOM or STANDARD")
                 if which != "standard" and (self.query.limit is None or self.query.limit > 200):
-                    raise SoqlError(
-                        "MALFORMED_QUERY", "The SOQL FIELDS function must have a LIMIT of at most 200"
-                    )
+                    raise SoqlError("MALFORMED_QUERY", "The SOQL FIELDS function must have a LIMIT of at most 200")
                 for one in start.fields:
                     if which == "all" or one.custom == (which == "custom"):
                         paths.append(Path(one.name, operand.column))
@@ -801,9 +822,8 @@ def compile_query(
     children = [_compile_child(maker, start, child) for child in query.children]
     select = ", ".join(f"{sql} AS c{index}" for index, sql in enumerate(maker.select))
     page_joins = maker.from_sql(start)
-    page_sql = (
-        f"SELECT {maker.base}._seq AS seq, {select} {page_joins} WHERE {maker.base}._seq IN (SELECT value FROM json_each(?))"
-    )
+    chosen = f"WHERE {maker.base}._seq IN (SELECT value FROM json_each(?))"
+    page_sql = f"SELECT {maker.base}._seq AS seq, {select} {page_joins} {chosen}"
     finder = _Compiler(query, objects, now, all_rows)
     where = finder.where_sql(start)
     order = finder.order_sql(start, f"{finder.base}._seq")
@@ -865,7 +885,7 @@ def _compile_aggregate(maker: _Compiler, start: ObjectDef) -> Compiled:
     return Compiled(query, start, sql, maker.params, "", columns, root, [], True)
 
 
-# --- answers --------------------------------------------------------------------------------------------------------
+# --- answers -----------------------------------------------------------------------------------------------
 
 
 def shaper(node: Node, base: str) -> Callable[[Sequence[Any]], dict[str, Any] | None]:

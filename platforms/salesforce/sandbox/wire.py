@@ -77,10 +77,7 @@ class Answer:
         """As an HTTP response."""
         if self.body is None:
             return Response(b"", self.status, self.headers)
-        if isinstance(self.body, bytes):
-            content = self.body
-        else:
-            content = orjson.dumps(self.body, default=plain)
+        content = self.body if isinstance(self.body, bytes) else orjson.dumps(self.body, default=plain)
         response = Response(content, self.status, self.headers)
         response.headers["content-type"] = self.content_type
         return response
@@ -149,7 +146,7 @@ class Table:
         return None, {}, elsewhere
 
     def subrequest(self, outer: Call, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Answer:
-        """Handle one part of a composite call as if it had come alone. `url` is `/services/data/vXX.0/...` or `vXX.0/...`."""
+        """Handle one part of a composite call as if it had come alone; `url` may start at `vXX.0/`."""
         parts = urlsplit(url)
         match = re.match(r"^/?(?:services/data/)?v(\d+\.\d)(/.*)?$", parts.path)
         if match is None:
