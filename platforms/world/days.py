@@ -265,22 +265,34 @@ class World:
             if have[slot.role] > 0:
                 have[slot.role] -= 1
                 continue
-            taken = {seat.user for seat in project.seats}
-            candidates = [
-                (round(self._busy(p, first, project.end) + (0.3 if p.entity != home else 0), 3),
-                 draw.unit(self.seed, "staff", project.title, p.number), p)
-                for p in self.firm.people
-                if p.kind == "consultant" and p.role == slot.role and p.hired <= day and p.email not in taken
-                and self.psa.has_user(p.email)
-            ]  # fmt: skip
-            best = min(candidates, default=None, key=lambda found: found[:2])
-            if best is None or best[0] > 1.15:
+            best = self._free(day, project, slot.role, first, home)
+            if best is None:
                 continue  # nobody is free: the seat stays open until somebody is
             weeks = ((project.end - project.start).days + 1) / 7
-            self.psa.staff(project, best[2], slot.role, int(slot.share * weeks * WEEK_HOURS * 60))
-            self.load[best[2].number].append((first, project.end, slot.share))
+            self.psa.staff(project, best, slot.role, int(slot.share * weeks * WEEK_HOURS * 60))
+            self.load[best.number].append((first, project.end, slot.share))
             self.done["people staffed"] += 1
         self._know(project)
+
+    def _free(self, day: date, project: Project, role: str, first: date, home: str) -> Person | None:
+        """The least busy person for a seat: of the role if one has time, else anybody who has; None when nobody has."""
+        assert project.end is not None
+        taken = {seat.user for seat in project.seats}
+        turn = int.from_bytes(draw.digest(self.seed, "staff", project.title, role, size=4), "big")
+        for roles, most in (((role,), 0.9), (ROLES, 0.9), (ROLES, 1.2)):
+            best: tuple[float, int, Person] | None = None
+            for person in self.firm.people[: self.firm.scale.consultants]:
+                if person.role not in roles or person.hired > day or person.email in taken:
+                    continue
+                busy = self._busy(person, first, project.end)
+                if busy > most:
+                    continue
+                found = (round(busy + (0.3 if person.entity != home else 0), 3), (person.number * 7919 + turn) % 9973, person)
+                if best is None or found[:2] < best[:2]:
+                    best = found
+            if best is not None and self.psa.has_user(best[2].email):
+                return best[2]
+        return None
 
     def _open_seats(self, project: Project) -> bool:
         have = {seat.role for seat in project.seats if seat.user != project.lead}

@@ -48,8 +48,8 @@ class Scale:
 
     @property
     def deals_per_week(self) -> float:
-        """Deals opened a week so that the won ones fill about three quarters of the consultants' hours."""
-        return self.consultants * 36 * 0.80 / self.deal_hours / WIN_RATE
+        """Deals opened a week so that the won ones fill most of the consultants' hours."""
+        return self.consultants * 36 * 0.86 / self.deal_hours / WIN_RATE
 
 
 WIN_RATE = 0.45

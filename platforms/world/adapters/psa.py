@@ -148,23 +148,28 @@ class Psa:
             "rate_card_set_versions",
             {"rate_card_set_id": card_set, "effective_date": firm.price_versions[version].isoformat()},
         )
-        cards = {row["id"]: row["currency"] for row in self.service.rows("rate_cards", "rate_card_set_id = ?", (int(card_set),))}
-        names = {id: name for name, id in self._roles.items()}
-        for row in list(self.service.rows("rate_card_versions", "rate_card_set_version_id = ?", (int(made),))):
-            currency = cards[row["rate_card_id"]]
-            copied = {
+        # A platform may begin a new version as a copy of the one before; then prices are changed, not added.
+        copied = {
+            row["rate_card_id"]: row["id"]
+            for row in self.service.rows("rate_card_versions", "rate_card_set_version_id = ?", (int(made),))
+        }
+        for card in list(self.service.rows("rate_cards", "rate_card_set_id = ?", (int(card_set),))):
+            card_version = copied.get(card["id"]) or self._insert(
+                "rate_card_versions", {"rate_card_id": card["id"], "rate_card_set_version_id": made}
+            )
+            lines = {
                 line["role_id"]: line["id"]
-                for line in self.service.rows("rate_card_roles", "rate_card_version_id = ?", (int(row["id"]),))
+                for line in self.service.rows("rate_card_roles", "rate_card_version_id = ?", (int(card_version),))
             }
             for role in ROLES:
-                cents = int(firm.price_rate(role, currency, version) * 100)
-                if self._roles[role] in copied:
-                    self.service.update("rate_card_roles", copied[self._roles[role]], {"rate": cents}, actor=None)  # type: ignore[arg-type]
+                price = {"rate": int(firm.price_rate(role, card["currency"], version) * 100)}
+                if self._roles[role] in lines:
+                    self.service.update("rate_card_roles", lines[self._roles[role]], price, actor=None)  # type: ignore[arg-type]
                 else:
                     self._insert(
-                        "rate_card_roles", {"rate_card_version_id": row["id"], "role_id": self._roles[role], "rate": cents}
+                        "rate_card_roles",
+                        {"rate_card_version_id": card_version, "role_id": self._roles[role], **price},
                     )
-            assert names
         self.service.act("rate_card_set_version.activate", made, actor=None)  # type: ignore[arg-type]
 
     def add_internal_projects(self, lead: str) -> None:
