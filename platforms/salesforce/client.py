@@ -295,8 +295,8 @@ class SalesforceClient:
         steps = {
             "invalid_client_id": "Compare CLIENT_ID with the consumer key in External Client App Manager.",
             "invalid_client": "Compare CLIENT_SECRET with the consumer secret of the connected app.",
-            "invalid_grant": "Check that the flow is enabled on the app, that a run-as user is set (client credentials) or "
-            "the user is pre-authorized and the certificate matches (JWT), and that base_url is the org's My Domain.",
+            "invalid_grant": "Check that the flow is enabled on the app, that a run-as user is set (client credentials) "
+            "or the user is pre-authorized and the certificate matches (JWT), and that base_url is the org's My Domain.",
             "inactive_user": "Activate the integration user in Setup > Users.",
         }
         return AskPerson(
