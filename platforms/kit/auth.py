@@ -34,6 +34,21 @@ class Token:
         register(self.access_token)
 
 
+def is_certificate_trouble(error: BaseException) -> bool:
+    """Whether TLS failed for a reason that stays (a certificate, plain HTTP at the other end) rather than passes."""
+    text = str(error).upper()
+    return isinstance(error, httpx.ConnectError) and ("CERTIFICATE" in text or "WRONG_VERSION_NUMBER" in text)
+
+
+def untrusted(text: str) -> NotSent:
+    """The error for a server whose certificate nobody vouches for."""
+    return NotSent(
+        f"{text} (this is not a TLS server whose certificate is trusted)",
+        code="tls",
+        next_step="Set ca_bundle to the CA file of this server, or correct base_url.",
+    )
+
+
 def answers_401(response: httpx.Response) -> bool:
     """The usual sign that a token is no longer accepted."""
     return response.status_code == 401
@@ -102,7 +117,8 @@ class TokenAuth(httpx.Auth):
         except (Retry, Uncertain) as error:
             raise NotSent(f"no token could be fetched ({error.message})", status=error.status) from error
         except httpx.TransportError as error:
-            raise NotSent(f"no token could be fetched ({type(error).__name__}: {error})") from error
+            text = f"no token could be fetched ({type(error).__name__}: {error})"
+            raise untrusted(text) if is_certificate_trouble(error) else NotSent(text) from error
         except (ValueError, KeyError, TypeError) as error:
             raise BadAnswer(
                 f"the answer to the log-in is not what this API speaks ({type(error).__name__}: {error})"

@@ -27,7 +27,7 @@ from typing import Any, Literal, NoReturn
 import httpx
 
 from platforms.kit import jsonio
-from platforms.kit.auth import TokenAuth
+from platforms.kit.auth import TokenAuth, is_certificate_trouble, untrusted
 from platforms.kit.budget import BUDGET
 from platforms.kit.context import ClientContext
 from platforms.kit.errors import (
@@ -287,12 +287,8 @@ class ApiClient:
     def _transport_error(self, error: httpx.HTTPError, method: str, url: httpx.URL) -> PlatformError:
         """NotSent when the request cannot have left; else Retry, which _may_repeat turns into Uncertain if need be."""
         what = f"{method.upper()} {_place(url)}: {type(error).__name__}: {error}"
-        if isinstance(error, httpx.ConnectError) and _is_certificate_trouble(error):
-            return NotSent(
-                f"{what} (the server's TLS certificate is not trusted)",
-                code="tls",
-                next_step="Set ca_bundle to the CA file of this server, or correct base_url.",
-            )
+        if is_certificate_trouble(error):
+            return untrusted(what)
         if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
             return NotSent(what, code="url")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError):
@@ -534,12 +530,3 @@ def _http_date(value: str) -> datetime | None:
     except ValueError:
         return None
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-def _is_certificate_trouble(error: BaseException) -> bool:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return "CERTIFICATE" in str(error).upper()

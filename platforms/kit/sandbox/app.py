@@ -219,7 +219,7 @@ class SandboxApp:
                 response = self.shapes.too_concurrent()
         if response is None:
             verdict = self.faults.decide(scope["method"])
-            if verdict.throttle:
+            if verdict.throttle and self.limited(request):
                 response = self.shapes.throttled(1.0)
             elif verdict.unavailable:
                 response = self.shapes.unavailable()
@@ -355,7 +355,7 @@ def build_app(
     case or a trailing slash; parameters keep their case. `limits` are the vendor's. `latency` is a pause in seconds in
     every handler, so that concurrency is visible (default: the environment's TIEOUT_SANDBOX_LATENCY, else none).
     `every_answer(request, response)` may add the vendor's headers. `limited(request)` says whether a request counts
-    against the limits (token endpoints often do not).
+    against the limits and can be throttled (token endpoints usually cannot).
     """
     if latency is None:
         latency = float(os.environ.get("TIEOUT_SANDBOX_LATENCY", "0"))

@@ -91,6 +91,7 @@ class Faults:
             self.profile = replace(PROFILES.get(name, FaultProfile(name=name)), **chosen)
             self._requests = self._throttled_left = 0
             self._row_tries.clear()
+            self._once.clear()
         return self.profile
 
     def once(self, fault: str, times: int = 1) -> None:

@@ -331,3 +331,11 @@ def test_the_servers_clock_is_noted(toy: RunningSandbox, connect: Connect) -> No
     assert client.server_time is None
     client.request("GET", "echo/x", idempotent=True)
     assert client.server_time == toy.service.clock.now().replace(microsecond=0)
+
+
+def test_plain_http_where_tls_was_expected_is_told_at_once(
+    toy: RunningSandbox, connect: Connect, naps: list[float]
+) -> None:
+    with pytest.raises(NotSent, match="not a TLS server"):
+        connect(toy.url.replace("http:", "https:")).request("GET", "notes/1", idempotent=True)
+    assert naps == []
