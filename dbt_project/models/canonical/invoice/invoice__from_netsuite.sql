@@ -183,7 +183,7 @@ final as (
         invoice_type,
         invoice_number,
         case
-            when base_state <> 'issued' then base_state
+            when base_state is null or base_state <> 'issued' then base_state
             when invoice_type = 'invoice' and open_amount = 0 and paid_amount > 0 then 'paid'
             when open_amount = 0 and credited_amount > 0 then 'credited'
             when paid_amount > 0 then 'partially_paid'
