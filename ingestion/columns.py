@@ -63,13 +63,14 @@ def to_arrow(
     connection: str,
     loaded_at: datetime,
     extra: Mapping[str, tuple[str, pa.DataType]] | None = None,
-    deleted_at: Callable[[Row], datetime | str | None] | None = None,
+    deletion: tuple[str | None, str] | None = None,
 ) -> tuple[pa.Table, list[BadRow]]:
     """Rows as a typed Arrow table (declared columns, `extra` ones, then the common ones), and the rows set aside.
 
-    Values may be JSON values (numbers as Decimal or int) or text. Text that is empty counts as null. `deleted_at` gives
-    the time a row was deleted (an aware datetime or ISO text), None for rows that stand. A row whose key is null is set
-    aside. Raises TypeChanged when at least half of a column's values (and no fewer than three) are of another kind.
+    Values may be JSON values (numbers as Decimal or int) or text. Text that is empty counts as null. `deletion` names
+    the field that marks a deleted row (None: no mark, the time alone tells) and the one with the time it happened. A
+    row whose key is null is set aside. Raises TypeChanged when at least half of a column's values (and no fewer than
+    three) are of another kind.
     """
     columns = {**table.columns, **(extra or {})}
     arrays: dict[str, pa.Array] = {}
@@ -83,11 +84,7 @@ def to_arrow(
             for index, (rule, reason) in bad.items():
                 troubles.setdefault(index, (rule, f"{name}: {reason}"))
         arrays[name] = array
-    if deleted_at is None:
-        arrays[DELETED_AT] = pa.nulls(len(rows), loaded_type())
-    else:
-        marks = [deleted_at(row) for row in rows]
-        arrays[DELETED_AT] = convert([m.isoformat() if isinstance(m, datetime) else m for m in marks], loaded_type())[0]
+    arrays[DELETED_AT] = _deleted(arrays, columns, deletion, len(rows))
     result, more = _finish(table, arrays, columns, len(rows), connection, loaded_at)
     for index in more:
         troubles.setdefault(index, ("key", f"{' and '.join(table.key)} must not be empty"))
@@ -114,7 +111,7 @@ def from_csv(
     connection: str,
     loaded_at: datetime,
     extra: Mapping[str, tuple[str, pa.DataType]] | None = None,
-    deleted_at: Callable[[Row], datetime | str | None] | None = None,
+    deletion: tuple[str | None, str] | None = None,
 ) -> tuple[pa.Table, list[BadRow]]:
     """A page of vendor CSV (header row of vendor field names, empty value = null) as `to_arrow` gives it.
 
@@ -122,24 +119,23 @@ def from_csv(
     """
     columns = {**table.columns, **(extra or {})}
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-    if deleted_at is None:
-        try:
-            read = pyarrow.csv.read_csv(
-                io.BytesIO(content),
-                parse_options=parse,
-                convert_options=_typed({field: kind for field, (_, kind) in columns.items()}),
-            )
-        except pa.ArrowInvalid:
-            return _from_text(table, content, parse, columns, connection, loaded_at, extra, deleted_at)
-        arrays = {}
-        for field, (name, kind) in columns.items():
-            found = field in read.column_names
-            arrays[name] = read.column(field).combine_chunks() if found else pa.nulls(read.num_rows, kind)
-        arrays[DELETED_AT] = pa.nulls(read.num_rows, loaded_type())
-        result, bad = _finish(table, arrays, columns, read.num_rows, connection, loaded_at)
-        if not bad:
-            return result.cast(_schema(table, columns)), []
-    return _from_text(table, content, parse, columns, connection, loaded_at, extra, deleted_at)
+    try:
+        read = pyarrow.csv.read_csv(
+            io.BytesIO(content),
+            parse_options=parse,
+            convert_options=_typed({field: kind for field, (_, kind) in columns.items()}),
+        )
+    except pa.ArrowInvalid:
+        return _from_text(table, content, parse, columns, connection, loaded_at, extra, deletion)
+    arrays = {}
+    for field, (name, kind) in columns.items():
+        found = field in read.column_names
+        arrays[name] = read.column(field).combine_chunks() if found else pa.nulls(read.num_rows, kind)
+    arrays[DELETED_AT] = _deleted(arrays, columns, deletion, read.num_rows)
+    result, bad = _finish(table, arrays, columns, read.num_rows, connection, loaded_at)
+    if not bad:
+        return result, []
+    return _from_text(table, content, parse, columns, connection, loaded_at, extra, deletion)
 
 
 def _from_text(
@@ -150,7 +146,7 @@ def _from_text(
     connection: str,
     loaded_at: datetime,
     extra: Mapping[str, tuple[str, pa.DataType]] | None,
-    deleted_at: Callable[[Row], datetime | str | None] | None,
+    deletion: tuple[str | None, str] | None,
 ) -> tuple[pa.Table, list[BadRow]]:
     text = pyarrow.csv.read_csv(
         io.BytesIO(content), parse_options=parse, convert_options=_typed(dict.fromkeys(columns, pa.string()))
@@ -159,7 +155,7 @@ def _from_text(
         {k: _boolean(v) if k in columns and columns[k][1] == pa.bool_() else v for k, v in row.items()}
         for row in text.to_pylist()
     ]
-    return to_arrow(table, rows, connection=connection, loaded_at=loaded_at, extra=extra, deleted_at=deleted_at)
+    return to_arrow(table, rows, connection=connection, loaded_at=loaded_at, extra=extra, deletion=deletion)
 
 
 def _typed(kinds: Mapping[str, pa.DataType]) -> pyarrow.csv.ConvertOptions:
@@ -176,6 +172,20 @@ def _typed(kinds: Mapping[str, pa.DataType]) -> pyarrow.csv.ConvertOptions:
 
 def _boolean(text: str | None) -> bool | str | None:
     return {"true": True, "false": False}.get(text, text) if text is not None else None
+
+
+def _deleted(
+    arrays: Mapping[str, pa.Array],
+    columns: Mapping[str, tuple[str, pa.DataType]],
+    deletion: tuple[str | None, str] | None,
+    count: int,
+) -> pa.Array:
+    nothing = pa.nulls(count, loaded_type())
+    if deletion is None:
+        return nothing
+    flag, moment = deletion
+    when = arrays[columns[moment][0]]
+    return when if flag is None else pc.if_else(pc.fill_null(arrays[columns[flag][0]], False), when, nothing)
 
 
 def loaded_type() -> pa.DataType:

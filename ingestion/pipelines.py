@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from ingestion.errors import DiskFull, IngestionError, SuspiciousSweep, WarehouseLocked, WarehouseReplaced
-from ingestion.tables import CONNECTION, DELETED_AT, LOADED_AT, Table
+from ingestion.tables import CONNECTION, DELETED_AT, LOADED_AT, Deletes, Table
 from platforms.kit.secrets import mask
 
 if TYPE_CHECKING:
@@ -310,6 +310,7 @@ def _ready(this: Run, place: Home, report: LoadReport, timeout: float) -> dlt.Pi
                 pipe = pipeline(this.connection, this.platform, place.root)
                 if _remote_version(pipe, db) is not None:
                     pipe.sync_destination()
+            this.live = _live(this, db)
     except WarehouseLocked:
         if patience >= 1:
             raise
@@ -389,6 +390,23 @@ def _same_warehouse(pipe: dlt.Pipeline, this: Run, db: duckdb.DuckDBPyConnection
     )
 
 
+def _live(this: Run, db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows that stand, by table whose deletes are found by sweeps."""
+    import duckdb
+
+    counted: dict[str, int] = {}
+    for table in this.tables:
+        if table.deletes is Deletes.SWEPT:
+            with contextlib.suppress(duckdb.CatalogException):
+                row = db.execute(
+                    f'SELECT count(*) FROM "{dataset_name(this.platform)}"."{table.name}" WHERE {CONNECTION} = ?'
+                    f" AND {DELETED_AT} IS NULL",
+                    [this.connection],
+                ).fetchone()
+                counted[table.name] = int(row[0]) if row else 0
+    return counted
+
+
 # --- after the load ---------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +466,9 @@ def _settle(this: Run, folder: Path, db: duckdb.DuckDBPyConnection, report: Load
             replaced = folder / f"{table.name}.replaced.parquet"
             if replaced.exists():
                 _remove_replaced(db, name, str(table.replaces), replaced, this.connection, folder.name)
+            gone = folder / f"{table.name}.gone.parquet"
+            if gone.exists():
+                _mark(this, db, name, gone, table, report)
             everything = folder / f"{table.name}.all.parquet"
             if everything.exists():
                 _mark_gone(this, db, table, name, everything, folder.name, report, suspicious)
@@ -483,6 +504,18 @@ def _remove_replaced(
         f" (SELECT id FROM read_parquet(?))",
         [connection, _loaded_by(db, dataset, connection), str(file)],
     )
+
+
+def _mark(this: Run, db: duckdb.DuckDBPyConnection, name: str, file: Path, table: Table, report: LoadReport) -> None:
+    """Mark rows whose ids the platform named as deleted."""
+    loaded_at = _loaded_by(db, dataset_name(this.platform), this.connection)
+    row = db.execute(
+        f"UPDATE {name} SET {DELETED_AT} = ? WHERE {CONNECTION} = ? AND {DELETED_AT} IS NULL AND id IN"
+        " (SELECT id FROM read_parquet(?))",
+        [loaded_at, this.connection, str(file)],
+    ).fetchone()
+    if row and row[0]:
+        report.deleted[table.name] = report.deleted.get(table.name, 0) + int(row[0])
 
 
 def _mark_gone(
@@ -523,7 +556,7 @@ def _mark_gone(
         )
         return
     db.execute(f"UPDATE {name} SET {DELETED_AT} = ? WHERE {gone}", [loaded_at, this.connection, str(file)])
-    report.deleted[table.name] = int(lost)
+    report.deleted[table.name] = report.deleted.get(table.name, 0) + int(lost)
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from ingestion import columns
 from ingestion.columns import BadRow, Row
 from ingestion.errors import ColumnRemoved, TypeChanged
 from ingestion.tables import DELETED_AT, LOADED_AT, TIME, Deletes, Table, column_name
+from platforms.kit.errors import Refused
 
 # Rows converted at once, and rows handed to dlt at once: bigger hardly helps, smaller costs (one page of 200 rows at a
 # time took 2.6 times as long).
@@ -57,10 +58,12 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Which changes to read: from `since` on (None: everything), up to `until` where the platform can do so safely."""
+    """Which changes to read: from `since` on (None: everything), up to `until` where the platform can do so safely.
+    `previous` is when the last run read this table, by the platform's clock, less the overlap."""
 
     since: datetime | None
     until: datetime
+    previous: datetime | None = None
 
 
 class Reader(Protocol):
@@ -85,8 +88,14 @@ class Reader(Protocol):
     def ids(self, table: Table) -> Iterator[Sequence[str]]:
         """All ids there are, for a sweep."""
 
-    def deleted_at(self, table: Table) -> Callable[[Row], datetime | str | None] | None:
-        """How a row of this table tells when it was deleted; None when rows cannot tell."""
+    def count(self, table: Table) -> int | None:
+        """How many rows there are, by one call; None when that cannot be asked."""
+
+    def gone(self, table: Table, window: Window) -> Iterable[str]:
+        """Ids of records deleted since `window.previous`, where the platform tells; else nothing."""
+
+    def deletion(self, table: Table) -> tuple[str | None, str] | None:
+        """The field that marks a row as deleted (None: the time alone tells) and the field with the time of it."""
 
 
 @dataclass(kw_only=True)
@@ -109,6 +118,8 @@ class Run:
     notes: list[str] = field(default_factory=list)
     parents: dict[str, list[str]] = field(default_factory=dict)
     """By table whose rows are replaced together: the parents this run read, also those that have no rows (any more)."""
+    live: dict[str, int] = field(default_factory=dict)
+    """Rows by table that the warehouse holds and that are not deleted, as of the start of this run, where known."""
     tables: tuple[Table, ...] = ()
     after_load: tuple[tuple[str, str], ...] = ()
     observed_at: datetime | None = None
@@ -149,10 +160,21 @@ def read_table(
     cursor_state = (parent or {}) if table.rides_with else state
     cursor = datetime.fromisoformat(cursor_state["cursor"]) if cursor_state.get("cursor") else None
     since = cursor - run.options.overlap if cursor and not run.full else None
-    window = Window(since=since, until=run.until)
+    previous = datetime.fromisoformat(state["observed"]) - run.options.overlap if state.get("observed") else None
+    window = Window(since=since, until=run.until, previous=previous)
 
     extra = {f: (column_name(f), _KINDS[kind]) for f, kind in state.get("extra", {}).items()}
-    absent = _check_description(table, run, state, extra)
+    try:
+        absent = _check_description(table, run, state, extra)
+    except Refused as error:
+        if not table.optional:
+            raise
+        run.notes.append(f"{table.name}: the platform has no {table.vendor_object} ({error.code or error.message})")
+        run.rows[table.name] = run.read[table.name] = 0
+        if not state.get("made"):
+            state["made"] = True
+            yield table.schema.empty_table()
+        return
     wanted = [name for name in (*table.columns, *extra) if name not in absent]
     incremental = since is not None or (table.cursor is None and not table.rides_with and not run.full)
     sieve = _Sieve(table, run, incremental=incremental, complete=since is None)
@@ -178,15 +200,28 @@ def read_table(
     if sieve.keeps_ids:
         _store_ids(run, f"{table.name}.all", sieve.all_ids())
     elif table.deletes is Deletes.SWEPT:
-        state["runs"] = state.get("runs", 0) + 1
-        if run.options.sweep_every and state["runs"] >= run.options.sweep_every:
-            state["runs"] = 0
-            _store_ids(run, f"{table.name}.all", [identifier for page in reader.ids(table) for identifier in page])
+        gone = sorted(set(reader.gone(table, window)))
+        if gone:
+            _store_ids(run, f"{table.name}.gone", gone)
+        _sweep(table, run, state, quiet=not out.rows)
+    assert run.observed_at is not None
+    state["observed"] = run.observed_at.isoformat()
     if not state.get("made") and not out.yielded and not out.held:
         yield table.schema.empty_table()
     state["made"] = True
     yield from out.flush()
     run.rows[table.name] = out.rows
+
+
+def _sweep(table: Table, run: Run, state: dict[str, Any], *, quiet: bool) -> None:
+    """Every so many runs, read all ids. When nothing is new and the numbers agree, the ids will too."""
+    state["runs"] = state.get("runs", 0) + 1
+    if not run.options.sweep_every or state["runs"] < run.options.sweep_every:
+        return
+    state["runs"] = 0
+    if quiet and run.live.get(table.name) is not None and run.live[table.name] == run.reader.count(table):
+        return
+    _store_ids(run, f"{table.name}.all", [identifier for page in run.reader.ids(table) for identifier in page])
 
 
 class _Buffer:
@@ -233,8 +268,8 @@ def _chunks(pages: Iterable[Sequence[Row] | bytes]) -> Iterator[list[Row] | byte
 def _convert(
     table: Table, run: Run, chunk: list[Row] | bytes, extra: Mapping[str, tuple[str, pa.DataType]]
 ) -> tuple[pa.Table, list[BadRow]]:
-    mark = run.reader.deleted_at(table)
-    how: dict[str, Any] = {"connection": run.connection, "loaded_at": run.loaded_at, "extra": extra, "deleted_at": mark}
+    mark = run.reader.deletion(table)
+    how: dict[str, Any] = {"connection": run.connection, "loaded_at": run.loaded_at, "extra": extra, "deletion": mark}
     if isinstance(chunk, bytes):
         return columns.from_csv(table, chunk, **how)
     return columns.to_arrow(table, chunk, **how)

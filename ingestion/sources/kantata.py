@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ingestion.errors import TruncatedRead
+from ingestion.reading import Row, Run, Window
 from ingestion.tables import CENTS, COUNT, DATE, FLAG, ID, JSON, LEDGER, RATIO, TEXT, TIME, Deletes, Table, fields
+from platforms.kit.errors import AskPerson, Gone, Refused
+
+if TYPE_CHECKING:
+    from platforms.kantata.client import KantataClient, Page
 
 STAMPS = {"id": ID, "created_at": TIME, "updated_at": TIME}
 CURRENCY = {"currency": TEXT, "currency_base_unit": COUNT}
@@ -17,8 +29,8 @@ SUBMISSION = {
     "line_item_total_in_cents": CENTS,
     "currency": TEXT,
     "currency_base_unit": COUNT,
-    "current_resolution_status": TEXT,
-    "current_resolution_user_id": ID,
+    "current_resolution_description": TEXT,
+    "current_resolution_creator_id": ID,
     "current_resolution_created_at": TIME,
 }
 
@@ -485,3 +497,181 @@ TABLES: tuple[Table, ...] = (
         columns=fields(STAMPS, {"locked_to": DATE}),
     ),
 )
+
+# What a table must be asked for so that all declared fields come.
+_ASK: Mapping[str, Mapping[str, str]] = {
+    "workspaces": {"include": "workspace_groups,primary_workspace_group", "optional_fields": "stage"},
+    "users": {"optional_fields": "classification,city,country"},
+    "participations": {"optional_fields": "access_level"},
+    "rate_card_sets": {"include": "workspace_groups"},
+    "invoices": {
+        "include": "time_entries,expenses,billing_milestones,fixed_fee_items,additional_items,workspaces",
+        # An invoice brings all its hours along: pages of 200 invoices would be answers of many megabytes.
+        "per_page": "50",
+    },
+}
+# These collections are listed for one kind of subject at a time.
+_SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    "external_references": (
+        "Workspace",
+        "WorkspaceGroup",
+        "Story",
+        "User",
+        "TimeEntry",
+        "Expense",
+        "Invoice",
+        "BillingMilestone",
+        "Role",
+        "RateCard",
+    ),
+    "custom_field_values": ("Workspace", "WorkspaceGroup"),
+}
+# subject_type of a `<thing>:deleted` event -> table.
+_EVENT_TABLES = {
+    "workspace": "workspaces",
+    "workspace_group": "workspace_groups",
+    "story": "stories",
+    "time_entry": "time_entries",
+    "expense": "expenses",
+    "invoice": "invoices",
+    "billing_milestone": "billing_milestones",
+    "workspace_resource": "workspace_resources",
+    "workspace_allocation": "workspace_allocations",
+    "account_membership": "account_memberships",
+}
+
+
+class KantataReader:
+    """Reads lists by `updated_after`, archived and deleted rows included, in an order that changes do not disturb."""
+
+    omits_nulls = False
+
+    def __init__(self, client: KantataClient, run: Run) -> None:
+        self.client = client
+        self.run = run
+        self._pairs: dict[str, list[Row]] | None = None
+        self._events: tuple[datetime, dict[str, set[str]]] | None = None
+
+    def now(self) -> datetime:
+        self.client.ping()
+        return self.client.server_time or datetime.now(UTC)
+
+    def describe(self, table: Table) -> Mapping[str, str] | None:
+        return None
+
+    def expected(self, kind: pa.DataType) -> frozenset[str]:
+        return frozenset()
+
+    def read(self, table: Table, window: Window, fields: Sequence[str]) -> Iterator[Sequence[Row] | bytes]:
+        if table.rides_with:
+            yield self._pairs_of(table, window)
+        elif table.name == "invoices":
+            self._pairs = {}
+            for page in self._changed(table, window):
+                yield [self._invoice(row, page) for row in page.rows]
+        else:
+            for page in self._changed(table, window):
+                yield page.rows
+
+    def _changed(self, table: Table, window: Window) -> Iterator[Page]:
+        from platforms.kantata.client import EVERYTHING
+
+        asked: dict[str, Any] = {**EVERYTHING.get(table.vendor_object, {}), **_ASK.get(table.name, {})}
+        if window.since is not None:
+            asked["updated_after"] = window.since
+        per_page = int(asked.pop("per_page", 200))
+        for subject in _SUBJECTS.get(table.name, ("",)):
+            params = {**asked, "subject_type": subject} if subject else asked
+            yield from self._counted(table, params, per_page)
+
+    def _counted(self, table: Table, params: Mapping[str, Any], per_page: int) -> Iterator[Page]:
+        read = count = 0
+        try:
+            for page in self.client.pages(table.vendor_object, params, per_page=per_page):
+                read += len(page.rows)
+                count = page.meta["count"]
+                yield page
+        except Gone:
+            if not table.optional:
+                raise
+        if read < count:
+            raise TruncatedRead(
+                f"Kantata counts {count} {table.vendor_object}, but {read} arrived.",
+                connection=self.run.connection,
+                table=table.name,
+                next_step="Run again; if it stays so, ask Kantata's support.",
+            )
+
+    def _invoice(self, row: Row, page: Page) -> Row:
+        """An invoice with its free items in place; the ids of what it bills are kept for the tables of pairs."""
+        assert self._pairs is not None
+        invoice = str(row["id"])
+        for item in ("time_entry", "expense", "billing_milestone"):
+            kept = self._pairs.setdefault(f"{item}_id", [])
+            for identifier in row.get(f"{item}_ids") or ():
+                kept.append({"id": f"{invoice}:{identifier}", "invoice_id": invoice, f"{item}_id": str(identifier)})
+        self._pairs.setdefault("", []).append({"invoice_id": invoice})
+        whole = dict(row)
+        for items in ("fixed_fee_items", "additional_items"):
+            included = page.included.get(items, {})
+            ids = row.get(f"{items.removesuffix('s')}_ids") or ()
+            whole[items] = [included[str(identifier)] for identifier in ids if str(identifier) in included]
+        return whole
+
+    def _pairs_of(self, table: Table, window: Window) -> list[Row]:
+        if self._pairs is None:  # only this table was asked for
+            invoices = next(t for t in TABLES if t.name == "invoices")
+            for _ in self.read(invoices, window, ()):
+                pass
+        assert self._pairs is not None
+        self.run.parents[table.name] = [str(row["invoice_id"]) for row in self._pairs.get("", ())]
+        item = next(name for name in table.columns if name not in ("id", "invoice_id"))
+        return self._pairs.get(item, [])
+
+    def ids(self, table: Table) -> Iterator[Sequence[str]]:
+        from platforms.kantata.client import EVERYTHING
+
+        asked = dict(EVERYTHING.get(table.vendor_object, {}))
+        for subject in _SUBJECTS.get(table.name, ("",)):
+            params = {**asked, "subject_type": subject} if subject else asked
+            for page in self._counted(table, params, 200):
+                yield [str(row["id"]) for row in page.rows]
+
+    def count(self, table: Table) -> int | None:
+        from platforms.kantata.client import EVERYTHING
+
+        total = 0
+        for subject in _SUBJECTS.get(table.name, ("",)):
+            asked: dict[str, Any] = {**EVERYTHING.get(table.vendor_object, {}), "per_page": 1}
+            if subject:
+                asked["subject_type"] = subject
+            total += self.client.page(table.vendor_object, asked, probe=True).meta["count"]
+        return total
+
+    def gone(self, table: Table, window: Window) -> Iterable[str]:
+        """From the feed of events, when this user may read it; it is kept for nine days only, so sweeps go on."""
+        if window.previous is None or table.name not in _EVENT_TABLES.values():
+            return ()
+        if self._events is None or window.previous < self._events[0]:
+            self._events = (window.previous, self._deletions(window.previous))
+        return self._events[1].get(table.name, ())
+
+    def _deletions(self, since: datetime) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        try:
+            for page in self.client.events(since, [f"{thing}:deleted" for thing in _EVENT_TABLES]):
+                for event in page.rows:
+                    table = _EVENT_TABLES.get(str(event["event_type"]).partition(":")[0])
+                    if table and event.get("subject_id") is not None:
+                        found.setdefault(table, set()).add(str(event["subject_id"]))
+        except (AskPerson, Refused) as error:
+            self.run.notes.append(f"events cannot be read ({error.code}); deletes are found by sweeps only")
+        return found
+
+    def deletion(self, table: Table) -> tuple[str | None, str] | None:
+        return (None, "deleted_at") if "deleted_at" in table.columns else None
+
+
+def open_reader(client: Any, run: Run) -> KantataReader:
+    """The reader of one run."""
+    return KantataReader(client, run)
