@@ -32,7 +32,17 @@ _NUMBERS = {"CustInvc": "INV", "CustCred": "CM", "CustPymt": "PYMT", "ExpRept": 
 _CREDIT_STATUS_DONE = "B"
 # Header columns that change nothing in the general ledger: they may be edited in a closed period too.
 _NO_GL = frozenset(
-    "memo otherrefnum email externalid custbody_tieout_project custbody_tieout_period startdate enddate voidreason".split()
+    [
+        "memo",
+        "otherrefnum",
+        "email",
+        "externalid",
+        "custbody_tieout_project",
+        "custbody_tieout_period",
+        "startdate",
+        "enddate",
+        "voidreason",
+    ]
 )
 _NO_GL_LINE = frozenset(("id", "memo", "custcol_tieout_source"))
 
@@ -326,7 +336,7 @@ class Ledger:
 
     def _lines(self, id: int) -> list[dict[str, Any]]:
         return self._service.store.read(
-            'SELECT * FROM transactionline WHERE "transaction" = ? AND mainline = \'F\' AND taxline = \'F\' '
+            "SELECT * FROM transactionline WHERE \"transaction\" = ? AND mainline = 'F' AND taxline = 'F' "
             "AND item IS NOT NULL ORDER BY linesequencenumber",
             (id,),
         )
@@ -604,7 +614,8 @@ class Ledger:
         self._unapply_all(document)
         now = self._service.now()
         nothing = dict.fromkeys(
-            ("foreigntotal", "subtotal", "taxtotal", "total", "amountpaid", "amountremaining", "basetotal", "basepaid"), 0
+            ("foreigntotal", "subtotal", "taxtotal", "total", "amountpaid", "amountremaining", "basetotal", "basepaid"),
+            0,
         )
         if document["type"] != "CustInvc":
             nothing |= {"applied": 0, "unapplied": 0}
@@ -759,7 +770,7 @@ class Ledger:
     def _auto_apply(self, source: dict[str, Any]) -> None:
         """To the customer's open invoices, the one due first taken first."""
         for row in self._service.store.read(
-            'SELECT id FROM "transaction" WHERE type = \'CustInvc\' AND entity = ? AND subsidiary = ? AND posting = \'T\' '
+            "SELECT id FROM \"transaction\" WHERE type = 'CustInvc' AND entity = ? AND subsidiary = ? AND posting = 'T' "
             "AND amountremaining > 0 ORDER BY duedate, id",
             (source["entity"], source["subsidiary"]),
         ):
@@ -836,7 +847,9 @@ class Ledger:
             "amountremaining": remaining,
             "basepaid": base,
             "status": status,
-            "closedate": max([link["nextdate"] for link in links], default=document["trandate"]) if status == "B" else None,
+            "closedate": max([link["nextdate"] for link in links], default=document["trandate"])
+            if status == "B"
+            else None,
         }
         if moved:
             values["lastmodifieddate"] = self._service.now()
@@ -879,7 +892,7 @@ class Ledger:
             self._gain(document, line, credit, total_base - credit)
         store.write(
             "UPDATE transactionline SET foreignpaymentamountused = ?, foreignpaymentamountunused = ? "
-            'WHERE "transaction" = ? AND mainline = \'T\'',
+            "WHERE \"transaction\" = ? AND mainline = 'T'",
             (bind(applied), bind(unapplied), id),
         )
         store.write(
@@ -901,7 +914,8 @@ class Ledger:
         )
         fx = self.account("fx")
         known = store.one(
-            'SELECT transactionline AS line FROM transactionaccountingline WHERE "transaction" = ? AND account = ?', (id, fx)
+            'SELECT transactionline AS line FROM transactionaccountingline WHERE "transaction" = ? AND account = ?',
+            (id, fx),
         )
         if known is not None:
             for table, column in (("transactionaccountingline", "transactionline"), ("transactionline", "id")):
@@ -950,7 +964,9 @@ class Ledger:
                                    isbillable=line.get("isbillable") or "F",
                                    expensedate=line.get("expensedate") or head["trandate"]))  # fmt: skip
             entries.append(self._entry(head, n, self.account("expense"), net))
-        rows.insert(0, self._line(head, 0, foreignamount=-total, netamount=-total_base, mainline="T", entity=head["entity"]))
+        rows.insert(
+            0, self._line(head, 0, foreignamount=-total, netamount=-total_base, mainline="T", entity=head["entity"])
+        )
         entries.insert(0, self._entry(head, 0, self.account("payables"), -total_base))
         head |= {"total": total, "amount": total, "foreigntotal": -total, "basetotal": total_base}
         self._store(head, rows, entries)
@@ -963,7 +979,7 @@ class Ledger:
         now = self._service.now()
         self._set(int(document["id"]), {"approvalstatus": "2", "status": "F", "posting": "T", "lastmodifieddate": now})
         self._service.store.write(
-            'UPDATE transactionaccountingline SET posting = \'T\' WHERE "transaction" = ?', (document["id"],)
+            "UPDATE transactionaccountingline SET posting = 'T' WHERE \"transaction\" = ?", (document["id"],)
         )
 
     # -- transforms --------------------------------------------------------------------------------------------------

@@ -45,16 +45,61 @@ ENUMS: dict[str, dict[str, str]] = {
         code: name
         for code, name in (
             row.split("=")
-            for row in (
-                "US=United States;GB=United Kingdom;DE=Germany;FR=France;NL=Netherlands;AT=Austria;BE=Belgium;CH=Switzerland;"
-                "IE=Ireland;ES=Spain;IT=Italy;SE=Sweden;DK=Denmark;NO=Norway;FI=Finland;PL=Poland;PT=Portugal;CZ=Czech Republic;"
-                "LU=Luxembourg;CA=Canada;MX=Mexico;BR=Brazil;AU=Australia;NZ=New Zealand;JP=Japan;SG=Singapore;IN=India;"
-                "AE=United Arab Emirates;ZA=South Africa;GR=Greece;HU=Hungary;RO=Romania;BG=Bulgaria;HR=Croatia;SK=Slovakia;"
-                "SI=Slovenia;EE=Estonia;LV=Latvia;LT=Lithuania;CY=Cyprus;MT=Malta;IL=Israel;KR=Korea;CN=China;HK=Hong Kong"
-            ).split(";")
+            for row in [
+                "US=United States",
+                "GB=United Kingdom",
+                "DE=Germany",
+                "FR=France",
+                "NL=Netherlands",
+                "AT=Austria",
+                "BE=Belgium",
+                "CH=Switzerland",
+                "IE=Ireland",
+                "ES=Spain",
+                "IT=Italy",
+                "SE=Sweden",
+                "DK=Denmark",
+                "NO=Norway",
+                "FI=Finland",
+                "PL=Poland",
+                "PT=Portugal",
+                "CZ=Czech Republic",
+                "LU=Luxembourg",
+                "CA=Canada",
+                "MX=Mexico",
+                "BR=Brazil",
+                "AU=Australia",
+                "NZ=New Zealand",
+                "JP=Japan",
+                "SG=Singapore",
+                "IN=India",
+                "AE=United Arab Emirates",
+                "ZA=South Africa",
+                "GR=Greece",
+                "HU=Hungary",
+                "RO=Romania",
+                "BG=Bulgaria",
+                "HR=Croatia",
+                "SK=Slovakia",
+                "SI=Slovenia",
+                "EE=Estonia",
+                "LV=Latvia",
+                "LT=Lithuania",
+                "CY=Cyprus",
+                "MT=Malta",
+                "IL=Israel",
+                "KR=Korea",
+                "CN=China",
+                "HK=Hong Kong",
+            ]
         )
     },
-    "chargestage": {"HOLD": "Hold", "NON_BILLABLE": "Non-Billable", "READY_FOR_BILLING": "Ready", "PROCESSED": "Processed"},
+    "chargestage": {
+        "HOLD": "Hold",
+        "NON_BILLABLE": "Non-Billable",
+        "READY_FOR_BILLING": "Ready",
+        "PROCESSED": "Processed",
+    },
     "accttype": {
         "Bank": "Bank",
         "AcctRec": "Accounts Receivable",
@@ -76,7 +121,37 @@ ENUMS: dict[str, dict[str, str]] = {
     },
 }
 
-EU = frozenset("DE FR NL AT BE IE ES IT SE DK FI PL PT CZ LU GR HU RO BG HR SK SI EE LV LT CY MT".split())
+EU = frozenset(
+    [
+        "DE",
+        "FR",
+        "NL",
+        "AT",
+        "BE",
+        "IE",
+        "ES",
+        "IT",
+        "SE",
+        "DK",
+        "FI",
+        "PL",
+        "PT",
+        "CZ",
+        "LU",
+        "GR",
+        "HU",
+        "RO",
+        "BG",
+        "HR",
+        "SK",
+        "SI",
+        "EE",
+        "LV",
+        "LT",
+        "CY",
+        "MT",
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -844,7 +919,8 @@ SUITEQL: dict[str, dict[str, Field]] = {
 SUITEQL["nexttransactionlinelink"] = SUITEQL.pop("transactionlinelink")
 SUITEQL["previoustransactionlinelink"] = SUITEQL["nexttransactionlinelink"]
 SUITEQL["entity"] = {
-    f.column: f for f in fields("id int\nentityid str\naltname str\ntype str\nexternalid str\nisinactive bool\nemail str")
+    f.column: f
+    for f in fields("id int\nentityid str\naltname str\ntype str\nexternalid str\nisinactive bool\nemail str")
 }
 SUITEQL["project"] = SUITEQL["job"]
 

@@ -46,7 +46,16 @@ ROLES: Mapping[str, Role] = {
     "integration": Role(
         name="Tieout Integration",
         edit=frozenset(
-            {"customer", "customerSubsidiaryRelationship", "contact", "job", "projectTask", "invoice", "timeBill", "charge"}
+            {
+                "customer",
+                "customerSubsidiaryRelationship",
+                "contact",
+                "job",
+                "projectTask",
+                "invoice",
+                "timeBill",
+                "charge",
+            }
         ),
     ),
     "auditor": Role(name="Auditor", hidden=frozenset({"employee"})),
@@ -317,7 +326,9 @@ class NetSuiteService:
             return
         old = self.row(record.table, id)
         assert old is not None
-        emptied = [f.name for f in record.fields if f.required and f.column in body.columns and not body.columns[f.column]]
+        emptied = [
+            f.name for f in record.fields if f.required and f.column in body.columns and not body.columns[f.column]
+        ]
         if emptied:
             raise Refusal("USER_ERROR", f"Please enter value(s) for: {', '.join(emptied)}", emptied, 400)
         new = {**old, **body.columns}
@@ -408,7 +419,9 @@ class NetSuiteService:
         lines = []
         for n, item in enumerate(items):
             if not isinstance(item, Mapping):
-                raise Refusal("INVALID_CONTENT", f"Invalid line in {sublist.name}.", [f"{sublist.name}.items[{n}]"], 400)
+                raise Refusal(
+                    "INVALID_CONTENT", f"Invalid line in {sublist.name}.", [f"{sublist.name}.items[{n}]"], 400
+                )
             line: dict[str, Any] = {}
             for name, given in item.items():
                 path = f"{sublist.name}.items[{n}].{name}"
@@ -481,7 +494,9 @@ class NetSuiteService:
             return
         taken = self.by_external_id(record, external_id)
         if taken is not None and taken != id:
-            text = f"This record already exists. A {record.name} with external ID '{external_id}' has internal ID {taken}."
+            text = (
+                f"This record already exists. A {record.name} with external ID '{external_id}' has internal ID {taken}."
+            )
             raise Refusal("USER_ERROR", text, ["externalId"], 400)
 
     def _name_is_free(self, table: str, row: Mapping[str, Any], extra: str = "", params: Sequence[Any] = ()) -> None:
@@ -494,15 +509,15 @@ class NetSuiteService:
         )
         if taken is not None:
             label = "customer" if table == "customer" else "project" if table == "job" else table
-            text = (
-                f"A {label} record with this ID already exists. You must enter a unique {label} ID for each record you create."
-            )
+            text = f"A {label} record with this ID already exists. You must enter a unique {label} ID for each record you create."
             raise Refusal("USER_ERROR", text, ["entityId"], 400)
 
     def _new_customer(self, row: dict[str, Any], body: Body) -> None:
         person = row.get("isperson") == "T"
         if person and not (row.get("firstname") and row.get("lastname")):
-            raise Refusal("USER_ERROR", "Please enter value(s) for: First Name, Last Name", ["firstName", "lastName"], 400)
+            raise Refusal(
+                "USER_ERROR", "Please enter value(s) for: First Name, Last Name", ["firstName", "lastName"], 400
+            )
         if not person and not row.get("companyname"):
             raise Refusal("USER_ERROR", "Please enter value(s) for: Company Name", ["companyName"], 400)
         if not row.get("subsidiary"):
@@ -529,7 +544,11 @@ class NetSuiteService:
         change = body.sublists.get("addressBook")
         if change is not None:
             row["country"] = next(
-                (i["address"].get("country") for i in change.items if i.get("address") and i.get("defaultbilling") != "F"),
+                (
+                    i["address"].get("country")
+                    for i in change.items
+                    if i.get("address") and i.get("defaultbilling") != "F"
+                ),
                 None,
             )
 
@@ -599,18 +618,14 @@ class NetSuiteService:
             raise Refusal("USER_ERROR", "The end date is before the start date.", ["projectedEndDate"], 400)
 
     def _new_employee(self, row: dict[str, Any], body: Body) -> None:
-        row["entityid"] = row.get("entityid") or " ".join(
-            str(row[c]) for c in ("firstname", "lastname") if row.get(c)
-        )
+        row["entityid"] = row.get("entityid") or " ".join(str(row[c]) for c in ("firstname", "lastname") if row.get(c))
         if not row["entityid"]:
             raise Refusal("USER_ERROR", "Please enter value(s) for: Name", ["firstName", "lastName"], 400)
         self._name_is_free("employee", row)
         row["currency"] = row.get("currency") or (self.row("subsidiary", row["subsidiary"]) or {}).get("currency")
 
     def _new_contact(self, row: dict[str, Any], body: Body) -> None:
-        row["entityid"] = row.get("entityid") or " ".join(
-            str(row[c]) for c in ("firstname", "lastname") if row.get(c)
-        )
+        row["entityid"] = row.get("entityid") or " ".join(str(row[c]) for c in ("firstname", "lastname") if row.get(c))
         if not row["entityid"]:
             raise Refusal("USER_ERROR", "Please enter value(s) for: Contact", ["entityId"], 400)
 
@@ -656,7 +671,8 @@ class NetSuiteService:
             old = None
             if item.get("internalid") is not None:
                 old = self.store.one(
-                    "SELECT * FROM customeraddressbook WHERE internalid = ? AND entity = ?", (item["internalid"], customer)
+                    "SELECT * FROM customeraddressbook WHERE internalid = ? AND entity = ?",
+                    (item["internalid"], customer),
                 )
                 if old is None:
                     raise bad("addressBook.items.id", item["internalid"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "TSTDRV7734501"
 FIRST_YEAR, LAST_YEAR = 2022, 2031
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 PREFERENCES: Mapping[str, Any] = {
     # Invoices wait for approval before they post.
@@ -188,7 +188,9 @@ def _rates(service: NetSuiteService, currencies: Mapping[str, int], seed: int) -
 
 
 def _periods(service: NetSuiteService) -> None:
-    def add(name: str, start: date, end: date, *, quarter: bool = False, year: bool = False, parent: int | None = None) -> int:
+    def add(
+        name: str, start: date, end: date, *, quarter: bool = False, year: bool = False, parent: int | None = None
+    ) -> int:
         id = service.number("accountingperiod")
         service.write_row(
             "accountingperiod",
@@ -205,7 +207,9 @@ def _periods(service: NetSuiteService) -> None:
         whole = add(f"FY {year}", date(year, 1, 1), date(year, 12, 31), year=True)
         for quarter in range(4):
             first = quarter * 3 + 1
-            part = add(f"Q{quarter + 1} {year}", date(year, first, 1), _end(year, first + 2), quarter=True, parent=whole)
+            part = add(
+                f"Q{quarter + 1} {year}", date(year, first, 1), _end(year, first + 2), quarter=True, parent=whole
+            )
             for month in range(first, first + 3):
                 add(f"{MONTHS[month - 1]} {year}", date(year, month, 1), _end(year, month), parent=part)
 

@@ -118,9 +118,7 @@ def _text(field: Field, value: Any, path: str) -> str | None:
         raise wrong_type(field.name, "string", value, path)
     limit = LENGTHS.get(field.column, 300)
     if len(value) > limit:
-        text = (
-            f"The field {field.name} contained more than the maximum number ( {limit} ) of characters allowed."
-        )
+        text = f"The field {field.name} contained more than the maximum number ( {limit} ) of characters allowed."
         raise Refusal("INVALID_CONTENT", text, [path or field.name], 400)
     if field.column == "externalid" and value and not _EXTERNAL_ID.fullmatch(value):
         text = f"Invalid external ID '{value}'. Use only letters, digits, underscores and hyphens."
