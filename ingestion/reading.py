@@ -136,7 +136,7 @@ class Run:
 
     def call_counts(self) -> dict[str, Any]:
         """Requests sent so far, as the client counts them; empty before the first."""
-        calls = getattr(self.client, "calls", None)
+        calls = getattr(getattr(self.client, "api", self.client), "calls", None)
         return dict(calls.snapshot()) if calls is not None else {}
 
     @property

@@ -59,7 +59,9 @@ def source(
     chosen = _chosen(module.TABLES, only, connection)
     place = pipelines.home_of(home)
     run_id = new_id()
-    make_client = client or (lambda: connections.client(connection, place.root, clock=clock))
+    local = getattr(module, "default_client", None)
+    usual = (lambda: local(place.root)) if local else (lambda: connections.client(connection, place.root, clock=clock))
+    make_client = client or usual
     run = Run(
         connection=connection,
         platform=platform,
