@@ -226,10 +226,16 @@ class Firm:
                 hired = calendars.add_months(scale.start, draw.whole(seed, 1, scale.months - 2, "hired", number))
             out.append(
                 Person(
-                    number=number, name=name, email=f"{name.lower().replace(' ', '.')}@northlight.example", entity=entity,
-                    role=role, cost=cost, kind=kind, hired=hired,
+                    number=number,
+                    name=name,
+                    email=f"{name.lower().replace(' ', '.')}@northlight.example",
+                    entity=entity,
+                    role=role,
+                    cost=cost,
+                    kind=kind,
+                    hired=hired,
                 )
-            )  # fmt: skip
+            )
         return tuple(out)
 
     @cached_property
@@ -254,7 +260,7 @@ class Firm:
     def price_rate(self, role: str, currency: str, version: int) -> Decimal:
         """Standard price of an hour in a version: four per cent more each time, to the next five."""
         base = ROLE_RATES[role][CURRENCIES.index(currency)]
-        return Decimal(int(round(base * 1.04**version / 5.0)) * 5)
+        return Decimal(round(base * 1.04**version / 5.0) * 5)
 
     def rate(self, role: str, currency: str, day: date) -> Decimal:
         """Standard price of an hour on a day."""
@@ -293,9 +299,14 @@ class Firm:
         }[entity]
         digits = f"{draw.whole(seed, 0, 10**9 - 1, 'vat', number):09d}"
         vat = {
-            "US": f"{digits[:2]}-{digits[2:]}", "GB": f"GB{digits}", "IE": f"IE{digits[:7]}{'ABCDEFGHIJ'[int(digits[8])]}",
-            "DE": f"DE{digits}", "AT": f"ATU{digits[:8]}", "NL": f"NL{digits}B01", "FR": f"FR{digits[:2]}{digits}",
-        }[country]  # fmt: skip
+            "US": f"{digits[:2]}-{digits[2:]}",
+            "GB": f"GB{digits}",
+            "IE": f"IE{digits[:7]}{'ABCDEFGHIJ'[int(digits[8])]}",
+            "DE": f"DE{digits}",
+            "AT": f"ATU{digits[:8]}",
+            "NL": f"NL{digits}B01",
+            "FR": f"FR{digits[:2]}{digits}",
+        }[country]
         slug = name.lower().replace(" ", "-")
         contacts = []
         for n in range(1 + number % 3):
@@ -307,15 +318,26 @@ class Firm:
             while self.clients_on(since) <= number:
                 since += timedelta(days=1)
         return Client(
-            number=number, name=name, legal_name=f"{name} {draw.pick(seed, names.SUFFIX[country], 'suffix', number)}",
-            industry=industry, country=country, city=draw.pick(seed, names.CITIES[country], "city", number),
-            street=f"{draw.whole(seed, 1, 180, 'street', number)} {draw.pick(seed, names.STREETS, 'street name', number)}",
-            entity=entity, currency="EUR" if country == "IE" else ENTITY_CURRENCY[entity], vat=vat,
-            terms=draw.weighted(seed, (("Net 15", 0.1), ("Net 30", 0.55), ("Net 45", 0.2), ("Net 60", 0.15)), "terms", number),
-            po_required=draw.chance(seed, 0.25, "po", number), domain=f"{slug}.example",
-            parent=number - number % 9 if number % 9 in (3, 6) else None, since=since,
-            punctuality=draw.whole(seed, -4, 24, "punctuality", number), contacts=tuple(contacts),
-        )  # fmt: skip
+            number=number,
+            name=name,
+            legal_name=f"{name} {draw.pick(seed, names.SUFFIX[country], 'suffix', number)}",
+            industry=industry,
+            country=country,
+            city=draw.pick(seed, names.CITIES[country], "city", number),
+            street=f"{draw.whole(seed, 1, 180, 'street', number)} {draw.pick(seed, names.STREETS, 'road', number)}",
+            entity=entity,
+            currency="EUR" if country == "IE" else ENTITY_CURRENCY[entity],
+            vat=vat,
+            terms=draw.weighted(
+                seed, (("Net 15", 0.1), ("Net 30", 0.55), ("Net 45", 0.2), ("Net 60", 0.15)), "terms", number
+            ),
+            po_required=draw.chance(seed, 0.25, "po", number),
+            domain=f"{slug}.example",
+            parent=number - number % 9 if number % 9 in (3, 6) else None,
+            since=since,
+            punctuality=draw.whole(seed, -4, 24, "punctuality", number),
+            contacts=tuple(contacts),
+        )
 
     # ---- deals ------------------------------------------------------------------------------------------------
 
@@ -372,48 +394,84 @@ class Firm:
         lead = draw.pick(seed, [p for p in self.leads if p.entity == client.entity] or self.leads, "lead", code)
         topic = draw.pick(seed, names.TOPICS, "topic", code)
         return Deal(
-            code=code, name=f"{client.name} - {topic} ({code})", client=client.number, entity=client.entity,
-            currency=client.currency, billing=billing,
-            lines=self._lines(code, billing, staffing, client.currency, closed, start, end), start=start, end=end,
-            lead=lead.number, seller=draw.pick(seed, self.sellers, "seller", code).number,
+            code=code,
+            name=f"{client.name} - {topic} ({code})",
+            client=client.number,
+            entity=client.entity,
+            currency=client.currency,
+            billing=billing,
+            lines=self._lines(code, billing, staffing, client.currency, closed, start, end),
+            start=start,
+            end=end,
+            lead=lead.number,
+            seller=draw.pick(seed, self.sellers, "seller", code).number,
             po_number=f"PO-{draw.whole(seed, 100000, 999999, 'po', code)}" if client.po_required else "",
-            moves=tuple(moves), staffing=staffing,
-        )  # fmt: skip
+            moves=tuple(moves),
+            staffing=staffing,
+        )
 
     def _staffing(self, code: str, hours: int) -> tuple[tuple[str, int], ...]:
         top = draw.pick(self.seed, ("Principal Consultant", "Solution Architect"), "top", code)
         base = draw.pick(self.seed, ("Consultant", "Consultant", "Analyst"), "base", code)
-        mix = [(top, 0.2), ("Senior Consultant", 0.4), (base, 0.4)] if hours >= 120 else [("Senior Consultant", 0.6), (base, 0.4)]
+        mix = (
+            [(top, 0.2), ("Senior Consultant", 0.4), (base, 0.4)]
+            if hours >= 120
+            else [("Senior Consultant", 0.6), (base, 0.4)]
+        )
         return tuple((role, max(8, int(hours * part / 4) * 4)) for role, part in mix)
 
     def _lines(
-        self, code: str, billing: str, staffing: tuple[tuple[str, int], ...], currency: str, closed: date, start: date, end: date
+        self,
+        code: str,
+        billing: str,
+        staffing: tuple[tuple[str, int], ...],
+        currency: str,
+        closed: date,
+        start: date,
+        end: date,
     ) -> tuple[Line, ...]:
         one = Decimal(1)
         if billing == TIME_AND_MATERIALS:
             return tuple(
-                Line(product="SVC-TM", description=f"{role}, time and materials", quantity=Decimal(hours),
-                     unit_price=self.rate(role, currency, closed), role=role, hours=Decimal(hours))
+                Line(
+                    product="SVC-TM",
+                    description=f"{role}, time and materials",
+                    quantity=Decimal(hours),
+                    unit_price=self.rate(role, currency, closed),
+                    role=role,
+                    hours=Decimal(hours),
+                )
                 for role, hours in staffing
-            )  # fmt: skip
-        value = sum((hours * self.rate(role, currency, closed) for role, hours in staffing), Decimal(0)) * Decimal("1.06")
+            )
+        value = sum((hours * self.rate(role, currency, closed) for role, hours in staffing), Decimal(0)) * Decimal(
+            "1.06"
+        )
         if billing == FIXED_FEE:
             amount = Decimal(int(value / 500) * 500)
             return (Line(product="SVC-FIXED", description="Fixed-fee delivery", quantity=one, unit_price=amount),)
         if billing == RETAINER:
             months = (end.year - start.year) * 12 + end.month - start.month + 1
             fee = Decimal(max(1, int(value / months / 250)) * 250)
-            return (Line(product="SVC-RETAINER", description="Monthly retainer", quantity=Decimal(months), unit_price=fee),)
+            return (
+                Line(product="SVC-RETAINER", description="Monthly retainer", quantity=Decimal(months), unit_price=fee),
+            )
         parts = draw.pick(self.seed, ((30, 40, 30), (20, 30, 50), (25, 25, 25, 25)), "milestones", code)
         total = Decimal(int(value / 1000) * 1000) or Decimal(1000)
         out, days = [], (end - start).days
         for number, part in enumerate(parts):
             due = start + timedelta(days=days * sum(parts[: number + 1]) // 100)
-            label = ("Kick-off and plan", "Design accepted", "Build complete", "Handover")[number + (4 - len(parts) if number else 0)]
+            label = ("Kick-off and plan", "Design accepted", "Build complete", "Handover")[
+                number + (4 - len(parts) if number else 0)
+            ]
             out.append(
-                Line(product="SVC-MILESTONE", description=f"M{number + 1} {label}", quantity=one,
-                     unit_price=total * part / 100, service_date=calendars.add_working_days("US", due, 0))
-            )  # fmt: skip
+                Line(
+                    product="SVC-MILESTONE",
+                    description=f"M{number + 1} {label}",
+                    quantity=one,
+                    unit_price=total * part / 100,
+                    service_date=calendars.add_working_days("US", due, 0),
+                )
+            )
         return tuple(out)
 
 
@@ -424,4 +482,3 @@ def code_of(name: str) -> str | None:
     """The deal code at the end of an opportunity's or project's name; None for names the firm did not give."""
     found = _CODE.search(name)
     return found.group(1) if found else None
-

@@ -123,7 +123,9 @@ def days(first: date, last: date) -> list[date]:
 def leave(seed: int, person: str, year: int) -> frozenset[date]:
     """The weekdays of `year` that a person takes off: two weeks in summer, one more week, some a week at year's end."""
     summer = monday(date(year, 6, 15)) + timedelta(weeks=draw.whole(seed, 0, 11, "summer", person, year))
-    week = monday(date(year, 2, 10)) + timedelta(weeks=draw.pick(seed, (0, 2, 4, 7, 9, 11, 32, 34, 36, 38), "week", person, year))
+    week = monday(date(year, 2, 10)) + timedelta(
+        weeks=draw.pick(seed, (0, 2, 4, 7, 9, 11, 32, 34, 36, 38), "week", person, year)
+    )
     off = {summer + timedelta(days=n) for n in range(12)} | {week + timedelta(days=n) for n in range(5)}
     if draw.chance(seed, 0.5, "christmas", person, year):
         off |= {date(year, 12, day) for day in range(23, 32)}

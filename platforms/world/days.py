@@ -1,4 +1,4 @@
-"""One day in the life of the firm: what sales, delivery, the consultants and finance do, each looking at their platform.
+"""One day in the life of the firm: what sales, delivery, consultants and finance do, each looking at their platform.
 
 Nobody here knows the future of the platforms: people act on the projects, timesheets and invoices they find, so a
 project that an integration made is staffed and worked on like any other, and a draft invoice it posted is approved
@@ -21,13 +21,12 @@ from platforms.kit.sandbox.service import Refusal
 from platforms.world import calendars, draw, names
 from platforms.world.adapters.crm import Crm
 from platforms.world.adapters.ledger import Bill, Books, InvoiceLine
-from platforms.world.adapters.psa import ACTIVE, COMPLETED, Project, Psa, Seat, Sheet, Task, Work
+from platforms.world.adapters.psa import ACTIVE, COMPLETED, Project, Psa, Seat, Task, Work
 from platforms.world.business import (
     FIXED_FEE,
     MILESTONE,
     RETAINER,
     ROLES,
-    TERMS,
     TIME_AND_MATERIALS,
     UNPRICED_ROLE,
     Deal,
@@ -52,13 +51,21 @@ class World:
     """
 
     def __init__(
-        self, firm: Firm, memory: Memory, crm: Crm, psa: Psa, books: Books, clocks: list[SandboxClock], *, fresh: bool = True
+        self,
+        firm: Firm,
+        memory: Memory,
+        crm: Crm,
+        psa: Psa,
+        books: Books,
+        clocks: list[SandboxClock],
+        *,
+        fresh: bool = True,
     ) -> None:
         self.firm, self.memory, self.crm, self.psa, self.books, self.clocks = firm, memory, crm, psa, books, clocks
         self.seed = firm.seed
         self.fresh = fresh
         self.done: Counter[str] = Counter()
-        self.money: Counter[str] = Counter()
+        self.money: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.projects: dict[str, Project] = {}
         self.finished: dict[str, Project] = {}
         self.open_deals: dict[str, str] = {}
@@ -67,10 +74,12 @@ class World:
         self.load: dict[int, list[tuple[date, date, float]]] = defaultdict(list)
         self.sheet_mark = 0
         self.keep_pending: set[str] = set()
+        self.leave_open: set[str] = set()
         self.never_again: set[tuple[str, str, str]] = set()
         self.hold_back: Callable[[Project, str, list[Work]], list[Work]] | None = None
         for item in memory.truth:
             self.keep_pending |= {str(id) for id in item.get("keep_pending", ())}
+            self.leave_open |= set(item.get("leave_open", ()))
             self.never_again |= {(a, b, c) for a, b, c in item.get("never_again", ())}
 
     # ---- the day ----------------------------------------------------------------------------------------------
@@ -123,7 +132,7 @@ class World:
         self.bills = {bill.id: bill for bill in self.books.open_bills()}
 
     def _know(self, project: Project) -> None:
-        """Fill in what delivery knows of a project beyond its workspace: its deal's code and how much each seat works."""
+        """Fill in what delivery knows beyond the workspace: the deal's code, and how much each seat works."""
         project.code = code_of(project.title) or ""
         needs = self._needs(project)
         for seat in project.seats:
@@ -183,8 +192,10 @@ class World:
             self.done["deals opened"] += 1
         for id, name in list(self.open_deals.items()):
             code = code_of(name)
-            deal = self.firm.deal(code) if code else None
-            if deal is None or deal.name != name:
+            if not code:
+                continue  # somebody else's deal
+            deal = self.firm.deal(code)
+            if deal.name != name:
                 continue
             moved = [stage for when, stage in deal.moves[1:] if when == day]
             if deal.closed < day:  # nobody was there on the day it closed
@@ -203,17 +214,26 @@ class World:
     # ---- delivery ---------------------------------------------------------------------------------------------
 
     def _hand_over(self, day: date, deal: Deal) -> None:
-        """What operations does by hand for a won deal: client group, project with plan, customer and job in the ledger."""
+        """What operations does by hand for a won deal: client group, project with plan, ledger customer and job."""
         client = self.firm.client(deal.client)
         account = self._account(deal.client)
         opportunity = self.crm.deal_named(deal.name)
         assert opportunity is not None
         group = self.psa.group(account, client)
         project = self.psa.open_project(
-            title=deal.name, deal=opportunity, group=group, lead=self._email(deal.lead), currency=deal.currency,
-            price=deal.amount, billing=deal.billing, entity=deal.entity, start=deal.start, end=deal.end,
-            fixed=deal.billing != TIME_AND_MATERIALS, po_number=deal.po_number,
-        )  # fmt: skip
+            title=deal.name,
+            deal=opportunity,
+            group=group,
+            lead=self._email(deal.lead),
+            currency=deal.currency,
+            price=deal.amount,
+            billing=deal.billing,
+            entity=deal.entity,
+            start=deal.start,
+            end=deal.end,
+            fixed=deal.billing != TIME_AND_MATERIALS,
+            po_number=deal.po_number,
+        )
         project.code, project.client = deal.code, deal.client
         self._plan_work(project)
         self._plan_billing(project, deal)
@@ -257,7 +277,8 @@ class World:
 
     def _staff(self, day: date, project: Project) -> None:
         """The lead fills the open seats with the least busy people of the role, from the project's country first."""
-        assert project.start is not None and project.end is not None
+        assert project.start is not None
+        assert project.end is not None
         first = max(day, project.start)
         have = Counter(seat.role for seat in project.seats if seat.user != project.lead)
         home = self.firm.by_email[project.lead].entity if project.lead in self.firm.by_email else "US"
@@ -287,7 +308,11 @@ class World:
                 busy = self._busy(person, first, project.end)
                 if busy > most:
                     continue
-                found = (round(busy + (0.3 if person.entity != home else 0), 3), (person.number * 7919 + turn) % 9973, person)
+                found = (
+                    round(busy + (0.3 if person.entity != home else 0), 3),
+                    (person.number * 7919 + turn) % 9973,
+                    person,
+                )
                 if best is None or found[:2] < best[:2]:
                     best = found
             if best is not None and self.psa.has_user(best[2].email):
@@ -303,12 +328,13 @@ class World:
         if day in scale.price_rises:
             self.psa.add_price_version(self.firm, self.firm.price_versions.index(day))
         for person in self.firm.people:
-            if person.hired == day or (day.weekday() == 0 and day - 3 * DAY < person.hired < day):
-                if not self.psa.has_user(person.email):
-                    self.psa.add_person(person)
-                    self.books.add_person(person)
-                    self.psa.join_internal(person)
-                    self.done["people hired"] += 1
+            # Who is hired on a weekend comes on Monday.
+            due = person.hired == day or (day.weekday() == 0 and day - 3 * DAY < person.hired < day)
+            if due and not self.psa.has_user(person.email):
+                self.psa.add_person(person)
+                self.books.add_person(person)
+                self.psa.join_internal(person)
+                self.done["people hired"] += 1
         for project in list(self.projects.values()):
             if project.start is None or project.end is None or project.lead not in self.firm.by_email:
                 continue
@@ -317,7 +343,12 @@ class World:
                 self.finished[project.id] = self.projects.pop(project.id)
                 self.done["projects completed"] += 1
                 continue
-            if project.start <= day + 5 * DAY and day <= project.end and day.weekday() in (0, 2, 4) and self._open_seats(project):
+            if (
+                project.start <= day + 5 * DAY
+                and day <= project.end
+                and day.weekday() in (0, 2, 4)
+                and self._open_seats(project)
+            ):
                 if not project.tasks:
                     self._plan_work(project)
                 self._staff(day, project)
@@ -329,9 +360,13 @@ class World:
             for number, entries in self.load.items():
                 self.load[number] = [entry for entry in entries if entry[1] >= day]
         for task, at, title, due in self.psa.due_tasks(day):
-            project = self.projects.get(at) or self.finished.get(at) or Project(
-                id=at, title="", currency="", status=0, lead="", start=None, end=None, fixed=True, price=Decimal(0)
-            )  # fmt: skip
+            project = (
+                self.projects.get(at)
+                or self.finished.get(at)
+                or Project(
+                    id=at, title="", currency="", status=0, lead="", start=None, end=None, fixed=True, price=Decimal(0)
+                )
+            )
             slack = draw.whole(self.seed, 0, 5, "milestone", project.title, title)
             if due + slack * DAY <= day and project.lead in self.firm.by_email:
                 self.psa.complete(task, project.lead)
@@ -371,13 +406,22 @@ class World:
     def day_of(self, person: Person, day: date, work: Any) -> Iterator[Mapping[str, Any]]:
         """What one person writes down for one day, given the (project, seat) they have that day."""
         internal, away = self.psa.internal, self.psa.time_off
-        assert internal is not None and away is not None
+        assert internal is not None
+        assert away is not None
         iso = day.isoformat()
         why = calendars.absence(self.seed, person.email, person.country, day)
         if why in ("leave", "sick"):
             task = away.tasks[0 if why == "leave" else 1]
-            yield {"project": away.id, "user": person.email, "task": task.id, "role": "", "day": iso,
-                   "minutes": calendars.DAY_MINUTES, "billable": False, "notes": task.title}  # fmt: skip
+            yield {
+                "project": away.id,
+                "user": person.email,
+                "task": task.id,
+                "role": "",
+                "day": iso,
+                "minutes": calendars.DAY_MINUTES,
+                "billable": False,
+                "notes": task.title,
+            }
             return
         if why:
             return
@@ -396,8 +440,16 @@ class World:
         rest = (calendars.DAY_MINUTES - total) // 15 * 15
         if rest >= 30:
             task = internal.tasks[noise[31] % len(internal.tasks)]
-            yield {"project": internal.id, "user": person.email, "task": task.id, "role": "", "day": iso, "minutes": rest,
-                   "billable": False, "notes": task.title}  # fmt: skip
+            yield {
+                "project": internal.id,
+                "user": person.email,
+                "task": task.id,
+                "role": "",
+                "day": iso,
+                "minutes": rest,
+                "billable": False,
+                "notes": task.title,
+            }
 
     def _pieces(
         self, person: Person, project: Project, seat: Seat, day: str, minutes: int, byte: int, other: int
@@ -407,7 +459,11 @@ class World:
         own = [t for t in tasks if t.title.startswith(seat.role)] or tasks
         pieces = 1
         spread = self.firm.scale.tasks_per_day
-        while pieces < 4 and minutes >= 60 * (pieces + 1) and (byte * 7 + other + pieces * 53) % 256 < 256 * (spread - pieces):
+        while (
+            pieces < 4
+            and minutes >= 60 * (pieces + 1)
+            and (byte * 7 + other + pieces * 53) % 256 < 256 * (spread - pieces)
+        ):
             pieces += 1
         for number in range(pieces):
             part = minutes if number == pieces - 1 else max(15, minutes // (pieces - number) // 15 * 15)
@@ -415,16 +471,23 @@ class World:
             task = own[(other + number) % len(own)] if own else Task(id="", title="Work", billable=True)
             notes = names.NOTES.get(task.title, ("Project work", "Workshop and follow-up", "Documentation"))
             yield {
-                "project": project.id, "user": person.email, "task": task.id, "role": seat.role or person.role, "day": day,
-                "minutes": part, "billable": task.billable and not lead and (byte + 31 * number) % 40 != 7,
+                "project": project.id,
+                "user": person.email,
+                "task": task.id,
+                "role": seat.role or person.role,
+                "day": day,
+                "minutes": part,
+                "billable": task.billable and not lead and (byte + 31 * number) % 40 != 7,
                 "notes": notes[(byte + number) % len(notes)],
-            }  # fmt: skip
+            }
 
     def _expenses(self, day: date) -> None:
-        """Travel and other costs on client projects; a report goes to the lead at once, and comes back in a day or two."""
+        """Costs on client projects; a report goes to the lead at once and comes back in a day or two."""
         for report in self.psa.waiting_expenses():
             project = self.projects.get(report.project) or self.finished.get(report.project)
-            if project is not None and draw.chance(self.seed, 0.6, "expense approval", project.title, report.user, report.start, day):
+            if project is not None and draw.chance(
+                self.seed, 0.6, "expense approval", project.title, report.user, report.start, day
+            ):
                 self.psa.approve_expenses([report.id], project.lead)
                 self.done["expense reports approved"] += 1
         if day < self.firm.scale.start:
@@ -434,7 +497,11 @@ class World:
                 continue
             for seat in project.seats:
                 person = self.firm.by_email.get(seat.user)
-                if person is None or not seat.share or not draw.chance(self.seed, 0.03, "expense", project.title, seat.user, day):
+                if (
+                    person is None
+                    or not seat.share
+                    or not draw.chance(self.seed, 0.03, "expense", project.title, seat.user, day)
+                ):
                     continue
                 if calendars.absence(self.seed, person.email, person.country, day):
                     continue
@@ -446,11 +513,15 @@ class World:
                     cents = draw.whole(self.seed, 1200, 42000, "cost", project.title, seat.user, day, n)
                     ids.append(
                         self.psa.add_expense(
-                            project.id, seat.user, day, category, Decimal(cents) / 100,
+                            project.id,
+                            seat.user,
+                            day,
+                            category,
+                            Decimal(cents) / 100,
                             billable=draw.chance(self.seed, 0.85, "rebilled", project.title, seat.user, day, n),
                             notes=f"{category}, client visit",
                         )
-                    )  # fmt: skip
+                    )
                 self.done["expenses filed"] += len(ids)
                 self.psa.submit_expenses(project.id, seat.user, ids, f"Expenses {day.isoformat()}")
 
@@ -505,9 +576,9 @@ class World:
         self._decide_drafts(day)
         if by_hand and day == calendars.nth_working_day("US", day.year, day.month, 3):
             self._bill_by_hand(day)
-        if day == calendars.nth_working_day("US", day.year, day.month, 5):
-            if self.books.close_month(calendars.add_months(day, -1)):
-                self.done["periods closed"] += 1
+        closing = day == calendars.nth_working_day("US", day.year, day.month, 5)
+        if closing and self.books.close_month(calendars.add_months(day, -1)):
+            self.done["periods closed"] += 1
         self._collect(day, by_hand)
         self._credit(day)
 
@@ -565,14 +636,26 @@ class World:
                     if not mine and not project.fixed:
                         continue
                 self.bill(
-                    project, month, day, mine, [w for w in expenses if w.day.strftime("%Y%m") == month],
+                    project,
+                    month,
+                    day,
+                    mine,
+                    [w for w in expenses if w.day.strftime("%Y%m") == month],
                     [m for m in due if (m.day or last).strftime("%Y%m") == month],
-                )  # fmt: skip
+                )
 
     def bill(
-        self, project: Project, month: str, day: date, hours: list[Work], expenses: list[Work], milestones: list[Any],
-        *, mirror: bool = True, approve: bool = True,
-    ) -> Bill | None:  # fmt: skip
+        self,
+        project: Project,
+        month: str,
+        day: date,
+        hours: list[Work],
+        expenses: list[Work],
+        milestones: list[Any],
+        *,
+        mirror: bool = True,
+        approve: bool = True,
+    ) -> Bill | None:
         """An invoice of one project and month of service, issued and shown in the PSA unless told otherwise."""
         assert project.deal is not None
         found = self.books.job_of(project.deal)
@@ -581,57 +664,96 @@ class World:
         job, customer = found
         deal = self.firm.deal(project.code)
         lines = [
-            InvoiceLine(item="SVC-TIME", quantity=(Decimal(w.minutes) / 60).quantize(Decimal("0.0001")), rate=w.rate,
-                        amount=charge(w.minutes, w.rate), text=f"{w.user.split('@')[0]}: {w.text}, {w.day}"[:200],
-                        source=f"kantata:time_entry:{w.id}")
+            InvoiceLine(
+                item="SVC-TIME",
+                quantity=(Decimal(w.minutes) / 60).quantize(Decimal("0.0001")),
+                rate=w.rate,
+                amount=charge(w.minutes, w.rate),
+                text=f"{w.user.split('@')[0]}: {w.text}, {w.day}"[:200],
+                source=f"kantata:time_entry:{w.id}",
+            )
             for w in hours
-        ]  # fmt: skip
+        ]
         lines += [
-            InvoiceLine(item="SVC-EXPENSE", quantity=Decimal(1), rate=w.amount, amount=w.amount, text=f"{w.text}, {w.day}",
-                        source=f"kantata:expense:{w.id}")
+            InvoiceLine(
+                item="SVC-EXPENSE",
+                quantity=Decimal(1),
+                rate=w.amount,
+                amount=w.amount,
+                text=f"{w.text}, {w.day}",
+                source=f"kantata:expense:{w.id}",
+            )
             for w in expenses
-        ]  # fmt: skip
+        ]
         item = "SVC-RETAINER" if deal.billing == RETAINER else "SVC-FIXED"
         lines += [
-            InvoiceLine(item=item, quantity=Decimal(1), rate=Decimal(m.cents) / 100, amount=Decimal(m.cents) / 100, text=m.title,
-                        source=f"kantata:billing_milestone:{m.id}")
+            InvoiceLine(
+                item=item,
+                quantity=Decimal(1),
+                rate=Decimal(m.cents) / 100,
+                amount=Decimal(m.cents) / 100,
+                text=m.title,
+                source=f"kantata:billing_milestone:{m.id}",
+            )
             for m in milestones
-        ]  # fmt: skip
+        ]
         series = f"INV_{project.deal}_{month}_"
         key = f"{series}{self.books.keys(series) + 1}"
         id = self.books.invoice(
-            key, customer=customer, job=job, entity=deal.entity, currency=deal.currency, day=day,
-            period=f"{month[:4]}-{month[4:]}", project=project.id, po_number=deal.po_number, lines=lines,
+            key,
+            customer=customer,
+            job=job,
+            entity=deal.entity,
+            currency=deal.currency,
+            day=day,
+            period=f"{month[:4]}-{month[4:]}",
+            project=project.id,
+            po_number=deal.po_number,
+            lines=lines,
             memo=f"{project.title}, {month}",
-        )  # fmt: skip
+        )
         self.done["invoices made by hand"] += 1
         if not approve:
             return self.books.bill(id)
         bill = self.issue(id)
         if mirror:
             self.psa.mirror_invoice(
-                project.id, key, number=bill.number, day=day, terms=(bill.due - bill.day).days,
-                hours=[w.id for w in hours], expenses=[w.id for w in expenses], milestones=[m.id for m in milestones],
+                project.id,
+                key,
+                number=bill.number,
+                day=day,
+                terms=(bill.due - bill.day).days,
+                hours=[w.id for w in hours],
+                expenses=[w.id for w in expenses],
+                milestones=[m.id for m in milestones],
                 po_number=deal.po_number,
-            )  # fmt: skip
+            )
         return bill
 
     def pays_on(self, bill: Bill) -> tuple[date, date | None]:
-        """When a customer pays an invoice: (the day, or the first part's day; the rest's day when it pays in two parts)."""
-        delay = draw.whole(self.seed, -8, 22, "pays", bill.key) + (14 if draw.chance(self.seed, 0.12, "slow", bill.key) else 0)
+        """When a customer pays an invoice: (the day; the rest's day when it pays in two parts, else None)."""
+        delay = draw.whole(self.seed, -8, 22, "pays", bill.key) + (
+            14 if draw.chance(self.seed, 0.12, "slow", bill.key) else 0
+        )
         day = bill.due + delay * DAY
-        run = 2 if draw.chance(self.seed, 0.5, "pay run", bill.customer) else 4  # payment runs are on Wednesday or Friday
+        run = (
+            2 if draw.chance(self.seed, 0.5, "pay run", bill.customer) else 4
+        )  # payment runs are on Wednesday or Friday
         day = max(day, bill.day + 3 * DAY)
         day += timedelta(days=(run - day.weekday()) % 7)
         day = calendars.add_working_days("US", day, 0)
-        rest = calendars.add_working_days("US", day + 21 * DAY, 0) if draw.chance(self.seed, 0.1, "in parts", bill.key) else None
+        rest = (
+            calendars.add_working_days("US", day + 21 * DAY, 0)
+            if draw.chance(self.seed, 0.1, "in parts", bill.key)
+            else None
+        )
         return day, rest
 
     def _collect(self, day: date, by_hand: bool) -> None:
         due: dict[tuple[str, str], list[tuple[Bill, Decimal]]] = defaultdict(list)
         for bill in self.bills.values():
             first, rest = self.pays_on(bill)
-            if day < first or bill.open <= 0:
+            if day < first or bill.open <= 0 or bill.id in self.leave_open:
                 continue
             if rest is None or day >= rest:
                 due[bill.customer, bill.currency].append((bill, bill.open))
@@ -652,7 +774,7 @@ class World:
                 continue
             self.done["payments received"] += 1
             self.money[f"paid {currency}"] += amount
-            for bill, part in parts:
+            for bill, _ in parts:
                 now = self.books.bill(bill.id)
                 if now.open > 0:
                     self.bills[bill.id] = now
@@ -688,5 +810,3 @@ class World:
             if duty["what"] == "correct deal":
                 self.crm.change("Opportunity", duty["id"], duty["values"])
                 self.done["deals corrected by sales"] += 1
-
-

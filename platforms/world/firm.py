@@ -42,11 +42,18 @@ def _services(state_dir: Path) -> dict[str, Service]:
     return {role: sandbox(name).open_service(state_dir) for role, name in ROLES.items()}
 
 
-def _world(state_dir: Path, memory: Memory, services: Mapping[str, Service], *, fresh: bool, scale: Scale | None = None) -> World:
+def _world(
+    state_dir: Path, memory: Memory, services: Mapping[str, Service], *, fresh: bool, scale: Scale | None = None
+) -> World:
     return World(
-        Firm(memory.seed, scale or scale_named(memory.scale)), memory, Crm(services["crm"]), Psa(services["psa"]),
-        Books(services["ledger"]), [service.clock for service in services.values()], fresh=fresh,
-    )  # fmt: skip
+        Firm(memory.seed, scale or scale_named(memory.scale)),
+        memory,
+        Crm(services["crm"]),
+        Psa(services["psa"]),
+        Books(services["ledger"]),
+        [service.clock for service in services.values()],
+        fresh=fresh,
+    )
 
 
 def _summary(world: World, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +66,12 @@ def _summary(world: World, extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def populate(
-    state_dir: Path, seed: int = 7, scale: str | Scale = "small", *, until: date | None = None, progress: Progress = _silent
+    state_dir: Path,
+    seed: int = 7,
+    scale: str | Scale = "small",
+    *,
+    until: date | None = None,
+    progress: Progress = _silent,
 ) -> dict[str, Any]:
     """Make a firm and its history in empty sandboxes under `state_dir`; returns what happened, by kind.
 
@@ -71,7 +83,13 @@ def populate(
         memory = Memory.load(state_dir)
         if not memory.finished:
             raise RuntimeError(f"populating {state_dir} was interrupted; remove the directory and start again")
-        return {"today": memory.today.isoformat(), "scale": memory.scale, "seed": memory.seed, "happened": {}, "money": {}}
+        return {
+            "today": memory.today.isoformat(),
+            "scale": memory.scale,
+            "seed": memory.seed,
+            "happened": {},
+            "money": {},
+        }
     size = scale_named(scale) if isinstance(scale, str) else scale
     state_dir.mkdir(parents=True, exist_ok=True)
     services = _services(state_dir)
@@ -125,12 +143,14 @@ def advance(state_dir: Path, days: int = 7, *, progress: Progress = _silent) -> 
     """Let the firm of `state_dir` live on for some calendar days; returns what happened, by kind, and the new day.
 
     The sandboxes may be served by other processes meanwhile. Raises FileNotFoundError when no firm lives there,
-    ValueError for less than one day.
+    ValueError for less than one day, RuntimeError when its history was not finished.
     """
     if days < 1:
         raise ValueError(f"a firm can only live forward: {days} days")
     state_dir = Path(state_dir)
     memory = Memory.load(state_dir)
+    if not memory.finished:
+        raise RuntimeError(f"populating {state_dir} was not finished; remove the directory and start again")
     world = _world(state_dir, memory, _services(state_dir), fresh=True)
     first = memory.today
     for number in range(1, days + 1):
@@ -144,8 +164,13 @@ def advance(state_dir: Path, days: int = 7, *, progress: Progress = _silent) -> 
 def truth(state_dir: Path) -> dict[str, Any]:
     """What is planted in the platforms of `state_dir`, as JSON values. Only tests may read it."""
     memory = Memory.load(Path(state_dir))
-    return {"seed": memory.seed, "scale": memory.scale, "today": memory.today.isoformat(), "planted": memory.truth,
-            **json.loads(json.dumps(memory.expected))}  # fmt: skip
+    return {
+        "seed": memory.seed,
+        "scale": memory.scale,
+        "today": memory.today.isoformat(),
+        "planted": memory.truth,
+        **json.loads(json.dumps(memory.expected)),
+    }
 
 
 def today(state_dir: Path) -> date:

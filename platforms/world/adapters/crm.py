@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from platforms.kit.sandbox.service import Service
-
 from platforms.world.business import CURRENCIES, Client, Deal, Line, Person
 
 PRODUCTS = {
@@ -69,11 +68,16 @@ class Crm:
             self.service.insert(
                 "User",
                 {
-                    "Username": person.email, "Email": person.email, "FirstName": first, "LastName": last,
-                    "Alias": f"{first[:1]}{last[:6]}".lower(), "Title": person.role, "CurrencyIsoCode": "USD",
+                    "Username": person.email,
+                    "Email": person.email,
+                    "FirstName": first,
+                    "LastName": last,
+                    "Alias": f"{first[:1]}{last[:6]}".lower(),
+                    "Title": person.role,
+                    "CurrencyIsoCode": "USD",
                 },
                 actor="",
-            )  # fmt: skip
+            )
         have = {row["ProductCode"]: row["Id"] for row in self.service.rows("Product2")}
         book = next((row["Id"] for row in self.service.rows("Pricebook2") if row["IsStandard"]), None)
         if book is None:
@@ -87,10 +91,15 @@ class Crm:
                 if (product, currency) not in priced:
                     self.service.insert(
                         "PricebookEntry",
-                        {"Pricebook2Id": book, "Product2Id": product, "UnitPrice": 1, "CurrencyIsoCode": currency,
-                         "IsActive": True},
+                        {
+                            "Pricebook2Id": book,
+                            "Product2Id": product,
+                            "UnitPrice": 1,
+                            "CurrencyIsoCode": currency,
+                            "IsActive": True,
+                        },
                         actor="",
-                    )  # fmt: skip
+                    )
 
     # ---- clients ----------------------------------------------------------------------------------------------
 
@@ -108,12 +117,21 @@ class Crm:
         """An account with its contacts; the parent account must exist already. Its id."""
         city, state, postal = client.city
         values = {
-            "Name": client.name, "Legal_Name__c": client.legal_name, "Industry": client.industry,
-            "Type": "Customer - Direct", "VAT_Number__c": client.vat, "Payment_Terms__c": client.terms,
-            "PO_Required__c": client.po_required, "Billing_Email__c": client.invoices_to,
-            "Website": f"https://www.{client.domain}", "BillingStreet": client.street, "BillingCity": city,
-            "BillingPostalCode": postal, "BillingCountryCode": client.country, "CurrencyIsoCode": client.currency,
-        }  # fmt: skip
+            "Name": client.name,
+            "Legal_Name__c": client.legal_name,
+            "Industry": client.industry,
+            "Type": "Customer - Direct",
+            "VAT_Number__c": client.vat,
+            "Payment_Terms__c": client.terms,
+            "PO_Required__c": client.po_required,
+            "Billing_Email__c": client.invoices_to,
+            "Website": f"https://www.{client.domain}",
+            "BillingStreet": client.street,
+            "BillingCity": city,
+            "BillingPostalCode": postal,
+            "BillingCountryCode": client.country,
+            "CurrencyIsoCode": client.currency,
+        }
         if parent is not None:
             values["ParentId"] = self.account(parent)
         if state:
@@ -123,13 +141,38 @@ class Crm:
         self.service.insert_many(
             "Contact",
             [
-                {"AccountId": account, "FirstName": first, "LastName": last, "Title": title,
-                 "Email": f"{first}.{last}@{client.domain}".lower(), "CurrencyIsoCode": client.currency}
+                {
+                    "AccountId": account,
+                    "FirstName": first,
+                    "LastName": last,
+                    "Title": title,
+                    "Email": f"{first}.{last}@{client.domain}".lower(),
+                    "CurrencyIsoCode": client.currency,
+                }
                 for first, last, title in client.contacts
             ],
             actor=owner,
-        )  # fmt: skip
+        )
         return account
+
+    def add_twin(self, client: Client, name: str, vat: str, owner: str) -> str:
+        """A second account of the same company under another spelling. Its id."""
+        city, _, postal = client.city
+        return self.service.insert(
+            "Account",
+            {
+                "Name": name,
+                "Legal_Name__c": name,
+                "VAT_Number__c": vat,
+                "Type": "Prospect",
+                "BillingCity": city,
+                "BillingPostalCode": postal,
+                "BillingCountryCode": client.country,
+                "CurrencyIsoCode": client.currency,
+                "Payment_Terms__c": client.terms,
+            },
+            actor=owner,
+        )
 
     # ---- deals ------------------------------------------------------------------------------------------------
 
@@ -145,13 +188,21 @@ class Crm:
         opportunity = self.service.insert(
             "Opportunity",
             {
-                "AccountId": account, "Name": deal.name, "StageName": deal.moves[0][1], "CloseDate": deal.closed,
-                "CurrencyIsoCode": deal.currency, "Type": "New Customer", "Billing_Type__c": deal.billing,
-                "Contract_Start__c": deal.start, "Contract_End__c": deal.end, "Legal_Entity__c": deal.entity,
-                "Delivery_Lead_Email__c": lead_email, **({"PO_Number__c": deal.po_number} if deal.po_number else {}),
+                "AccountId": account,
+                "Name": deal.name,
+                "StageName": deal.moves[0][1],
+                "CloseDate": deal.closed,
+                "CurrencyIsoCode": deal.currency,
+                "Type": "New Customer",
+                "Billing_Type__c": deal.billing,
+                "Contract_Start__c": deal.start,
+                "Contract_End__c": deal.end,
+                "Legal_Entity__c": deal.entity,
+                "Delivery_Lead_Email__c": lead_email,
+                **({"PO_Number__c": deal.po_number} if deal.po_number else {}),
             },
             actor=owner,
-        )  # fmt: skip
+        )
         self.add_lines(opportunity, deal.lines, deal.currency, owner)
         return opportunity
 
@@ -160,10 +211,13 @@ class Crm:
         rows = []
         for number, line in enumerate(lines, 1):
             row: dict[str, Any] = {
-                "OpportunityId": opportunity, "PricebookEntryId": self._entry(line.product, currency),
-                "Quantity": line.quantity, "UnitPrice": line.unit_price, "Description": line.description,
+                "OpportunityId": opportunity,
+                "PricebookEntryId": self._entry(line.product, currency),
+                "Quantity": line.quantity,
+                "UnitPrice": line.unit_price,
+                "Description": line.description,
                 "SortOrder": number,
-            }  # fmt: skip
+            }
             if line.role:
                 row |= {"Role__c": line.role, "Hours__c": line.hours}
             if line.service_date:
@@ -202,13 +256,20 @@ class Crm:
             return None
         hours = [
             (line["Role__c"], int(line["Hours__c"]))
-            for line in self.service.rows("OpportunityLineItem", '"OpportunityId" = ? AND "IsDeleted" = 0', (opportunity,))
+            for line in self.service.rows(
+                "OpportunityLineItem", '"OpportunityId" = ? AND "IsDeleted" = 0', (opportunity,)
+            )
             if line["Role__c"] and line["Hours__c"]
         ]
         return Sold(
-            id=opportunity, name=row["Name"], account=row["AccountId"], billing=row["Billing_Type__c"] or "",
-            currency=row["CurrencyIsoCode"], start=_day(row["Contract_Start__c"]), end=_day(row["Contract_End__c"]),
-            amount=row["Amount"] or Decimal(0), lead_email=row["Delivery_Lead_Email__c"] or "", hours=tuple(hours),
-        )  # fmt: skip
-
-
+            id=opportunity,
+            name=row["Name"],
+            account=row["AccountId"],
+            billing=row["Billing_Type__c"] or "",
+            currency=row["CurrencyIsoCode"],
+            start=_day(row["Contract_Start__c"]),
+            end=_day(row["Contract_End__c"]),
+            amount=row["Amount"] or Decimal(0),
+            lead_email=row["Delivery_Lead_Email__c"] or "",
+            hours=tuple(hours),
+        )

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from platforms.kit.sandbox.service import Service
-
 from platforms.world.business import Client, Firm, Person
 
 FINANCE = "finance"
@@ -65,7 +64,9 @@ class Books:
 
     def _load(self) -> None:
         if not self._currencies:
-            self._subsidiaries = {row["externalid"]: str(row["id"]) for row in self.service.rows("subsidiary") if row["externalid"]}
+            self._subsidiaries = {
+                row["externalid"]: str(row["id"]) for row in self.service.rows("subsidiary") if row["externalid"]
+            }
             self._currencies = {row["symbol"]: str(row["id"]) for row in self.service.rows("currency")}
             self._symbols = {id: symbol for symbol, id in self._currencies.items()}
             self._terms = {row["name"]: str(row["id"]) for row in self.service.rows("term")}
@@ -86,10 +87,15 @@ class Books:
         first, last = person.name.split(" ", 1)
         self.service.insert(
             "employee",
-            {"firstName": first, "lastName": last, "email": person.email, "title": person.role,
-             "subsidiary": self._subsidiaries[person.entity]},
+            {
+                "firstName": first,
+                "lastName": last,
+                "email": person.email,
+                "title": person.role,
+                "subsidiary": self._subsidiaries[person.entity],
+            },
             actor=FINANCE,
-        )  # fmt: skip
+        )
 
     # ---- customers and projects -------------------------------------------------------------------------------
 
@@ -105,18 +111,42 @@ class Books:
             if found is not None:
                 return str(found["id"])
         city, state, postal = client.city
-        address = {"addr1": client.street, "city": city, "zip": postal, "country": client.country, "addressee": client.legal_name}
+        address = {
+            "addr1": client.street,
+            "city": city,
+            "zip": postal,
+            "country": client.country,
+            "addressee": client.legal_name,
+        }
         if state:
             address["state"] = state
         values: dict[str, Any] = {
-            "companyName": client.legal_name, "isPerson": False, "subsidiary": self._subsidiaries[entity],
-            "currency": self._currencies[currency], "terms": self._terms[client.terms], "vatRegNumber": client.vat,
-            "email": client.invoices_to, "url": f"https://www.{client.domain}",
-            "addressBook": {"items": [{"defaultBilling": True, "defaultShipping": True, "addressBookAddress": address}]},
-        }  # fmt: skip
+            "companyName": client.legal_name,
+            "isPerson": False,
+            "subsidiary": self._subsidiaries[entity],
+            "currency": self._currencies[currency],
+            "terms": self._terms[client.terms],
+            "vatRegNumber": client.vat,
+            "email": client.invoices_to,
+            "url": f"https://www.{client.domain}",
+            "addressBook": {
+                "items": [{"defaultBilling": True, "defaultShipping": True, "addressBookAddress": address}]
+            },
+        }
         if key:
             values |= {"externalId": key, "custentity_tieout_account": account}
         return self.service.insert("customer", values | changes, actor=FINANCE)
+
+    def customer_of(self, account: str, entity: str, currency: str) -> str | None:
+        """The linked customer of a CRM account in an entity and currency; None when there is none."""
+        found = next(
+            iter(self.service.rows("customer", "externalid = ?", (f"ACC_{account}_{entity}_{currency}",))), None
+        )
+        return str(found["id"]) if found else None
+
+    def change_customer(self, customer: str, values: Mapping[str, Any]) -> None:
+        """Change fields of a customer."""
+        self.service.update("customer", customer, values, actor=FINANCE)
 
     def job(self, deal: str, title: str, customer: str, start: date, end: date) -> str:
         """The ledger's project of a deal, made when there is none. Its id."""
@@ -125,7 +155,13 @@ class Books:
             return str(found["id"])
         return self.service.insert(
             "job",
-            {"companyName": title[:83], "parent": customer, "startDate": start, "projectedEndDate": end, "externalId": f"PRJ_{deal}"},
+            {
+                "companyName": title[:83],
+                "parent": customer,
+                "startDate": start,
+                "projectedEndDate": end,
+                "externalId": f"PRJ_{deal}",
+            },
             actor=FINANCE,
         )
 
@@ -137,23 +173,47 @@ class Books:
     # ---- invoices ---------------------------------------------------------------------------------------------
 
     def invoice(
-        self, key: str, *, customer: str, job: str, entity: str, currency: str, day: date, period: str, project: str,
-        po_number: str, lines: Iterable[InvoiceLine], memo: str,
-    ) -> str:  # fmt: skip
+        self,
+        key: str,
+        *,
+        customer: str,
+        job: str,
+        entity: str,
+        currency: str,
+        day: date,
+        period: str,
+        project: str,
+        po_number: str,
+        lines: Iterable[InvoiceLine],
+        memo: str,
+    ) -> str:
         """A draft invoice (pending approval). Its id."""
         self._load()
         values: dict[str, Any] = {
-            "entity": customer, "job": job, "subsidiary": self._subsidiaries[entity], "currency": self._currencies[currency],
-            "tranDate": day, "externalId": key, "memo": memo, "custbody_tieout_project": project,
-            "custbody_tieout_period": period, "approvalStatus": "1",
+            "entity": customer,
+            "job": job,
+            "subsidiary": self._subsidiaries[entity],
+            "currency": self._currencies[currency],
+            "tranDate": day,
+            "externalId": key,
+            "memo": memo,
+            "custbody_tieout_project": project,
+            "custbody_tieout_period": period,
+            "approvalStatus": "1",
             "item": {
                 "items": [
-                    {"item": self._items[line.item], "quantity": line.quantity, "rate": line.rate, "amount": line.amount,
-                     "description": line.text, "custcol_tieout_source": line.source}
+                    {
+                        "item": self._items[line.item],
+                        "quantity": line.quantity,
+                        "rate": line.rate,
+                        "amount": line.amount,
+                        "description": line.text,
+                        "custcol_tieout_source": line.source,
+                    }
                     for line in lines
                 ]
             },
-        }  # fmt: skip
+        }
         if po_number:
             values["otherRefNum"] = po_number
         return self.service.insert("invoice", values, actor=FINANCE)
@@ -179,12 +239,18 @@ class Books:
     def _bill(self, row: Mapping[str, Any]) -> Bill:
         total = _dec(row["foreigntotal"])
         return Bill(
-            id=str(row["id"]), number=str(row["tranid"] or ""), key=str(row["externalid"] or row["tranid"] or row["id"]),
-            customer=str(row["entity"]), currency=self._symbols[str(row["currency"])],
-            day=date.fromisoformat(row["trandate"][:10]), due=date.fromisoformat((row["duedate"] or row["trandate"])[:10]),
-            created=date.fromisoformat(row["createddate"][:10]), total=total,
-            open=_dec(row["amountremaining"]), status=str(row["status"]),
-        )  # fmt: skip
+            id=str(row["id"]),
+            number=str(row["tranid"] or ""),
+            key=str(row["externalid"] or row["tranid"] or row["id"]),
+            customer=str(row["entity"]),
+            currency=self._symbols[str(row["currency"])],
+            day=date.fromisoformat(row["trandate"][:10]),
+            due=date.fromisoformat((row["duedate"] or row["trandate"])[:10]),
+            created=date.fromisoformat(row["createddate"][:10]),
+            total=total,
+            open=_dec(row["amountremaining"]),
+            status=str(row["status"]),
+        )
 
     def bill(self, id: str) -> Bill:
         """One invoice as it is now."""
@@ -200,18 +266,31 @@ class Books:
 
     # ---- money ------------------------------------------------------------------------------------------------
 
-    def pay(self, customer: str, currency: str, day: date, amount: Decimal, applied: Sequence[tuple[str, Decimal]], check: str) -> str:
+    def pay(
+        self,
+        customer: str,
+        currency: str,
+        day: date,
+        amount: Decimal,
+        applied: Sequence[tuple[str, Decimal]],
+        check: str,
+    ) -> str:
         """A payment applied to invoices; what is not applied stays as the customer's credit. The payment's id."""
         self._load()
         return self.service.insert(
             "customerPayment",
             {
-                "customer": customer, "currency": self._currencies[currency], "tranDate": day, "payment": amount,
+                "customer": customer,
+                "currency": self._currencies[currency],
+                "tranDate": day,
+                "payment": amount,
                 "checkNumber": check,
-                "apply": {"items": [{"doc": {"id": invoice}, "apply": True, "amount": part} for invoice, part in applied]},
+                "apply": {
+                    "items": [{"doc": {"id": invoice}, "apply": True, "amount": part} for invoice, part in applied]
+                },
             },
             actor=FINANCE,
-        )  # fmt: skip
+        )
 
     def credit(self, bill: Bill, entity: str, day: date, amount: Decimal, memo: str) -> str:
         """A credit memo over a net amount, applied to the invoice it corrects as far as it goes. Its id."""
@@ -219,14 +298,44 @@ class Books:
         return self.service.insert(
             "creditMemo",
             {
-                "entity": bill.customer, "currency": self._currencies[bill.currency], "subsidiary": self._subsidiaries[entity],
-                "tranDate": day, "memo": memo,
-                "item": {"items": [{"item": self._items["SVC-TIME"], "quantity": 1, "rate": amount, "amount": amount,
-                                    "description": memo}]},
+                "entity": bill.customer,
+                "currency": self._currencies[bill.currency],
+                "subsidiary": self._subsidiaries[entity],
+                "tranDate": day,
+                "memo": memo,
+                "item": {
+                    "items": [
+                        {
+                            "item": self._items["SVC-TIME"],
+                            "quantity": 1,
+                            "rate": amount,
+                            "amount": amount,
+                            "description": memo,
+                        }
+                    ]
+                },
                 "apply": {"items": [{"doc": {"id": bill.id}, "apply": True}]},
             },
             actor=FINANCE,
-        )  # fmt: skip
+        )
+
+    def unapply(self, payment: str, invoice: str) -> None:
+        """Take a payment off an invoice; the invoice is open again."""
+        self.service.act("payment.unapply", payment, actor=FINANCE, invoice=invoice)
+
+    def single_payments(self, first: date, last: date) -> list[tuple[str, Bill]]:
+        """(payment id, invoice) of payments between two days that pay exactly one invoice whole, oldest first."""
+        out = []
+        for row in sorted(
+            self.service.rows("customerPayment", "trandate BETWEEN ? AND ?", (first.isoformat(), last.isoformat())),
+            key=lambda row: row["id"],
+        ):
+            links = list(self.service.rows("nexttransactionlinelink", "nextdoc = ?", (row["id"],)))
+            if len(links) == 1:
+                bill = self.bill(str(links[0]["previousdoc"]))
+                if bill.open == 0 and bill.total == _dec(links[0]["foreignamount"]):
+                    out.append((str(row["id"]), bill))
+        return out
 
     def subsidiary_of(self, customer: str) -> str:
         """The entity code of a customer."""
@@ -239,7 +348,11 @@ class Books:
     def close_month(self, month: date) -> bool:
         """Close the accounting period that begins on the first of a month; False when it is closed already."""
         row = next(
-            iter(self.service.rows("accountingperiod", "startdate = ? AND isquarter = 'F' AND isyear = 'F'", (month.isoformat(),))),
+            iter(
+                self.service.rows(
+                    "accountingperiod", "startdate = ? AND isquarter = 'F' AND isyear = 'F'", (month.isoformat(),)
+                )
+            ),
             None,
         )
         if row is None or row["closed"] == "T":
@@ -249,6 +362,6 @@ class Books:
 
     def keys(self, series: str) -> int:
         """How many invoices have a key that begins with this."""
-        return sum(1 for _ in self.service.rows("invoice", "externalid >= ? AND externalid < ?", (series, series + "~")))
-
-
+        return sum(
+            1 for _ in self.service.rows("invoice", "externalid >= ? AND externalid < ?", (series, series + "~"))
+        )

@@ -122,6 +122,7 @@ class Psa:
         self._cards: dict[str, str] = {}
         self._groups: dict[str, str] = {}
         self._fields: dict[tuple[str, str], str] = {}
+        self._admin = ""
         self._categories: dict[str, str] = {}
         self.internal: Project | None = None
         self.time_off: Project | None = None
@@ -130,14 +131,13 @@ class Psa:
 
     def set_up(self, firm: Firm) -> None:
         """Roles, rate cards with their versions, expense categories, and the people who are there from the start."""
-        insert = self.service.insert
         for role in (*ROLES, UNPRICED_ROLE):
-            self._roles[role] = insert("roles", {"name": role}, actor=None)  # type: ignore[arg-type]
+            self._roles[role] = self._insert("roles", {"name": role})
         for name in EXPENSE_CATEGORIES:
-            insert("expense_categories", {"name": name}, actor=None)  # type: ignore[arg-type]
-        card_set = insert("rate_card_sets", {"title": "Standard rates", "account_default": True}, actor=None)  # type: ignore[arg-type]
+            self._insert("expense_categories", {"name": name})
+        card_set = self._insert("rate_card_sets", {"title": "Standard rates", "account_default": True})
         for currency in CURRENCIES:
-            self._cards[currency] = insert("rate_cards", {"rate_card_set_id": card_set, "currency": currency}, actor=None)  # type: ignore[arg-type]
+            self._cards[currency] = self._insert("rate_cards", {"rate_card_set_id": card_set, "currency": currency})
         self.add_price_version(firm, 0)
 
     def add_price_version(self, firm: Firm, version: int) -> None:
@@ -164,26 +164,34 @@ class Psa:
             for role in ROLES:
                 price = {"rate": int(firm.price_rate(role, card["currency"], version) * 100)}
                 if self._roles[role] in lines:
-                    self.service.update("rate_card_roles", lines[self._roles[role]], price, actor=None)  # type: ignore[arg-type]
+                    self.service.update("rate_card_roles", lines[self._roles[role]], price, actor=self.admin())
                 else:
                     self._insert(
                         "rate_card_roles",
                         {"rate_card_version_id": card_version, "role_id": self._roles[role], **price},
                     )
-        self.service.act("rate_card_set_version.activate", made, actor=None)  # type: ignore[arg-type]
+        self.service.act("rate_card_set_version.activate", made, actor=self.admin())
 
     def add_internal_projects(self, lead: str) -> None:
         """The firm's own projects: unbilled work, and time off."""
         for title, tasks in (
-            ("Northlight - internal work", ("Bench and training", "Sales support", "Internal meetings", "Practice development")),
+            (
+                "Northlight - internal work",
+                ("Bench and training", "Sales support", "Internal meetings", "Practice development"),
+            ),
             ("Northlight - time off", ("Vacation", "Sick leave")),
         ):
             workspace = self._insert(
                 "workspaces",
-                {"title": title, "status_key": ACTIVE, "tasks_default_non_billable": True, "primary_maven_id": self.user(lead),
-                 "currency": "USD"},
+                {
+                    "title": title,
+                    "status_key": ACTIVE,
+                    "tasks_default_non_billable": True,
+                    "primary_maven_id": self.user(lead),
+                    "currency": "USD",
+                },
                 self.user(lead),
-            )  # fmt: skip
+            )
             for task in tasks:
                 self._insert("stories", {"workspace_id": workspace, "title": task, "billable": False})
 
@@ -192,9 +200,14 @@ class Psa:
         self._load_names()
         user = self._insert(
             "users",
-            {"full_name": person.name, "email_address": person.email, "headline": person.role, "country": person.country,
-             "classification": "Employee"},
-        )  # fmt: skip
+            {
+                "full_name": person.name,
+                "email_address": person.email,
+                "headline": person.role,
+                "country": person.country,
+                "classification": "Employee",
+            },
+        )
         self._users[person.email], self._emails[user] = user, person.email
         permission = "Project Lead" if person.kind in ("lead", "operations") else "Project Creator"
         if person.kind in ("finance", "operations"):
@@ -202,11 +215,13 @@ class Psa:
         self._insert(
             "account_memberships",
             {
-                "user_id": user, "permission": permission, "cost_rate_in_cents": int(person.cost * 100),
+                "user_id": user,
+                "permission": permission,
+                "cost_rate_in_cents": int(person.cost * 100),
                 "billability_target": 80 if person.kind == "consultant" else 40 if person.kind == "lead" else 0,
                 **({"default_role_id": self._roles[person.role]} if person.role in self._roles else {}),
             },
-        )  # fmt: skip
+        )
         return user
 
     def join_internal(self, person: Person) -> None:
@@ -220,8 +235,15 @@ class Psa:
 
     # ---- names and ids ----------------------------------------------------------------------------------------
 
+    def admin(self) -> str:
+        """The user id of the account's first administrator, who does what nobody in particular does."""
+        if not self._admin:
+            rows = self.service.rows("account_memberships", "permission = 'Account Administrator'")
+            self._admin = next((row["user_id"] for row in rows if row["user_id"]), "0")
+        return self._admin
+
     def _insert(self, object: str, values: Mapping[str, Any], actor: str | None = None) -> str:
-        return self.service.insert(object, values, actor=actor)  # type: ignore[arg-type]  # None: the integration user
+        return self.service.insert(object, values, actor=actor or self.admin())
 
     def _load_names(self) -> None:
         if not self._roles:
@@ -265,8 +287,11 @@ class Psa:
 
     def _reference(self, model: str, ref: str, external_status: str | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {
-            "service_name": REFERENCE_SERVICE, "service_model": model, "service_model_ref": ref, "status": "successful",
-        }  # fmt: skip
+            "service_name": REFERENCE_SERVICE,
+            "service_model": model,
+            "service_model_ref": ref,
+            "status": "successful",
+        }
         return found | ({"external_status": external_status} if external_status else {})
 
     # ---- projects ---------------------------------------------------------------------------------------------
@@ -275,31 +300,57 @@ class Psa:
         """The client group of a CRM account, made when there is none. Its id."""
         if account not in self._groups:
             found = self.service.rows(
-                "external_references", "service_name = ? AND service_model_ref = ? AND subject_type = 'WorkspaceGroup'",
+                "external_references",
+                "service_name = ? AND service_model_ref = ? AND subject_type = 'WorkspaceGroup'",
                 (REFERENCE_SERVICE, account),
-            )  # fmt: skip
+            )
             self._groups[account] = next((str(row["subject_id"]) for row in found), "") or self._insert(
                 "workspace_groups",
                 {
-                    "name": client.name, "company": True, "email": client.invoices_to,
-                    "website": f"https://www.{client.domain}", "external_reference": self._reference("Account", account),
-                    "custom_fields": self._custom("WorkspaceGroup", {"VAT Number": client.vat, "Currency": client.currency}),
+                    "name": client.name,
+                    "company": True,
+                    "email": client.invoices_to,
+                    "website": f"https://www.{client.domain}",
+                    "external_reference": self._reference("Account", account),
+                    "custom_fields": self._custom(
+                        "WorkspaceGroup", {"VAT Number": client.vat, "Currency": client.currency}
+                    ),
                 },
-            )  # fmt: skip
+            )
         return self._groups[account]
 
     def open_project(
-        self, *, title: str, deal: str | None, group: str | None, lead: str, currency: str, price: Decimal, billing: str,
-        entity: str, start: date, end: date, fixed: bool, po_number: str = "",
-    ) -> Project:  # fmt: skip
+        self,
+        *,
+        title: str,
+        deal: str | None,
+        group: str | None,
+        lead: str,
+        currency: str,
+        price: Decimal,
+        billing: str,
+        entity: str,
+        start: date,
+        end: date,
+        fixed: bool,
+        po_number: str = "",
+    ) -> Project:
         """A project as the firm's operations people set it up by hand."""
         self._load_names()
         values: dict[str, Any] = {
-            "title": title, "budgeted": True, "price": str(price), "rate_card_id": self._cards[currency], "status_key": ACTIVE,
-            "start_date": start.isoformat(), "due_date": end.isoformat(), "primary_maven_id": self.user(lead),
-            "require_time_approvals": True, "require_expense_approvals": True, "stories_are_fixed_fee_by_default": fixed,
+            "title": title,
+            "budgeted": True,
+            "price": str(price),
+            "rate_card_id": self._cards[currency],
+            "status_key": ACTIVE,
+            "start_date": start.isoformat(),
+            "due_date": end.isoformat(),
+            "primary_maven_id": self.user(lead),
+            "require_time_approvals": True,
+            "require_expense_approvals": True,
+            "stories_are_fixed_fee_by_default": fixed,
             "custom_fields": self._custom("Workspace", {"Billing Type": billing, "Legal Entity": entity}),
-        }  # fmt: skip
+        }
         if group:
             values["primary_workspace_group_id"] = group
         if deal:
@@ -308,9 +359,18 @@ class Psa:
             values["invoice_preference"] = {"purchase_order": po_number}
         workspace = self._insert("workspaces", values, self.user(lead))
         return Project(
-            id=workspace, title=title, currency=currency, status=ACTIVE, lead=lead, start=start, end=end, fixed=fixed,
-            price=price, deal=deal, seats=[Seat(user=lead, role="")],
-        )  # fmt: skip
+            id=workspace,
+            title=title,
+            currency=currency,
+            status=ACTIVE,
+            lead=lead,
+            start=start,
+            end=end,
+            fixed=fixed,
+            price=price,
+            deal=deal,
+            seats=[Seat(user=lead, role="")],
+        )
 
     def set_status(self, project: Project, status: int) -> None:
         """The lead moves the project's status."""
@@ -318,13 +378,24 @@ class Psa:
         project.status = status
 
     def add_task(
-        self, project: Project, title: str, *, billable: bool = True, start: date | None = None, due: date | None = None,
-        kind: str = "task", minutes: int | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        project: Project,
+        title: str,
+        *,
+        billable: bool = True,
+        start: date | None = None,
+        due: date | None = None,
+        kind: str = "task",
+        minutes: int | None = None,
+    ) -> str:
         """A task or milestone in the plan. Its id."""
         values: dict[str, Any] = {
-            "workspace_id": project.id, "title": title, "story_type": kind, "billable": billable, "fixed_fee": project.fixed,
-        }  # fmt: skip
+            "workspace_id": project.id,
+            "title": title,
+            "story_type": kind,
+            "billable": billable,
+            "fixed_fee": project.fixed,
+        }
         if start:
             values["start_date"] = start.isoformat()
         if due:
@@ -341,10 +412,12 @@ class Psa:
     ) -> str:
         """An amount to invoice on a day, or when a task is completed. Its id."""
         values: dict[str, Any] = {
-            "workspace_id": project.id, "title": title, "amount_in_cents": int(amount * 100),
+            "workspace_id": project.id,
+            "title": title,
+            "amount_in_cents": int(amount * 100),
             "billing_type": "upon_completion" if task else "fixed_date",
-        }  # fmt: skip
-        values |= {"story_id": task} if task else {"date_to_invoice": day.isoformat() if day else None}
+            **({"story_id": task} if task else {"date_to_invoice": day.isoformat() if day else None}),
+        }
         return self._insert("billing_milestones", values, self.user(project.lead))
 
     def staff(self, project: Project, person: Person, role: str, minutes: int) -> None:
@@ -360,11 +433,14 @@ class Psa:
             self._insert(
                 "workspace_allocations",
                 {
-                    "resource_id": resource, "start_date": project.start.isoformat(), "end_date": project.end.isoformat(),
-                    "minutes": minutes, "hard": True,
+                    "resource_id": resource,
+                    "start_date": project.start.isoformat(),
+                    "end_date": project.end.isoformat(),
+                    "minutes": minutes,
+                    "hard": True,
                 },
                 self.user(project.lead),
-            )  # fmt: skip
+            )
 
     def load_internal(self) -> None:
         """Find the internal projects."""
@@ -387,16 +463,23 @@ class Psa:
         out: dict[str, Project] = {}
         for row in self.service.rows("workspaces", where, params):
             out[row["id"]] = Project(
-                id=row["id"], title=row["title"], currency=row["currency"], status=row["status_key"],
-                lead=self.email(row["primary_maven_id"]), start=_day(row["start_date"]), end=_day(row["due_date"]),
-                fixed=bool(row["stories_are_fixed_fee_by_default"]), price=Decimal(row["price_in_cents"] or 0) / 100,
-            )  # fmt: skip
+                id=row["id"],
+                title=row["title"],
+                currency=row["currency"],
+                status=row["status_key"],
+                lead=self.email(row["primary_maven_id"]),
+                start=_day(row["start_date"]),
+                end=_day(row["due_date"]),
+                fixed=bool(row["stories_are_fixed_fee_by_default"]),
+                price=Decimal(row["price_in_cents"] or 0) / 100,
+            )
         for chunk in _chunks([int(id) for id in out], 400):
             marks = ",".join("?" * len(chunk))
             for row in self.service.rows(
-                "external_references", f"subject_type = 'Workspace' AND service_name = ? AND subject_id IN ({marks})",
+                "external_references",
+                f"subject_type = 'Workspace' AND service_name = ? AND subject_id IN ({marks})",
                 (REFERENCE_SERVICE, *chunk),
-            ):  # fmt: skip
+            ):
                 if row["service_model"] == "Opportunity":
                     out[str(row["subject_id"])].deal = row["service_model_ref"]
             for row in self.service.rows("workspace_resources", f"workspace_id IN ({marks})", chunk):
@@ -405,9 +488,13 @@ class Psa:
                         Seat(user=self.email(row["user_id"]), role=self.role_name(row["role_id"]))
                     )
             for row in self.service.rows(
-                "stories", f"workspace_id IN ({marks}) AND deleted_at IS NULL AND story_type = 'task' AND time_trackable = 1", chunk
+                "stories",
+                f"workspace_id IN ({marks}) AND deleted_at IS NULL AND story_type = 'task' AND time_trackable = 1",
+                chunk,
             ):
-                out[row["workspace_id"]].tasks.append(Task(id=row["id"], title=row["title"], billable=bool(row["billable"])))
+                out[row["workspace_id"]].tasks.append(
+                    Task(id=row["id"], title=row["title"], billable=bool(row["billable"]))
+                )
         return list(out.values())
 
     # ---- hours ------------------------------------------------------------------------------------------------
@@ -421,9 +508,13 @@ class Psa:
         def vendor() -> Iterable[dict[str, Any]]:
             for row in rows:
                 values = {
-                    "workspace_id": int(row["project"]), "user_id": int(users[row["user"]]), "date_performed": row["day"],
-                    "time_in_minutes": row["minutes"], "billable": int(row["billable"]), "notes": row["notes"],
-                }  # fmt: skip
+                    "workspace_id": int(row["project"]),
+                    "user_id": int(users[row["user"]]),
+                    "date_performed": row["day"],
+                    "time_in_minutes": row["minutes"],
+                    "billable": int(row["billable"]),
+                    "notes": row["notes"],
+                }
                 if row["task"]:
                     values["story_id"] = int(row["task"])
                 if row["role"] in roles:
@@ -445,12 +536,41 @@ class Psa:
         out: dict[tuple[str, str], list[str]] = defaultdict(list)
         for row in self.service.rows(
             "time_entries",
-            "id > ? AND date_performed BETWEEN ? AND ? AND active_submission_id IS NULL AND approved = 0 AND invoice_id IS NULL",
+            "id > ? AND date_performed BETWEEN ? AND ? AND active_submission_id IS NULL AND approved = 0"
+            " AND invoice_id IS NULL",
             (after_id, first.isoformat(), last.isoformat()),
         ):
             if row["workspace_id"] in approving:
                 out[self.email(row["user_id"]), row["workspace_id"]].append(row["id"])
         return dict(out)
+
+    def entries_of(self, sheet: str) -> list[str]:
+        """Ids of the hours in a submission."""
+        return [row["id"] for row in self.service.rows("time_entries", "active_submission_id = ?", (int(sheet),))]
+
+    def entries_where(self, project: str, email: str) -> list[str]:
+        """Ids of a person's hours on a project."""
+        return [
+            row["id"]
+            for row in self.service.rows(
+                "time_entries", "workspace_id = ? AND user_id = ?", (int(project), int(self.user(email)))
+            )
+        ]
+
+    def free_hours(self, project: str, first: date, last: date) -> list[str]:
+        """Ids of approved hours on a project between two days that are not billable."""
+        return [
+            row["id"]
+            for row in self.service.rows(
+                "time_entries",
+                "workspace_id = ? AND date_performed BETWEEN ? AND ? AND billable = 0 AND approved = 1",
+                (int(project), first.isoformat(), last.isoformat()),
+            )
+        ]
+
+    def every_project(self) -> list[Project]:
+        """Every client project, finished ones too."""
+        return [project for project in self._projects("", ()) if not project.title.startswith("Northlight - ")]
 
     def submit(self, email: str, project: str, ids: Sequence[str], title: str, comment: str | None = None) -> str:
         """One person's week on one project goes to the lead. The submission's id."""
@@ -469,7 +589,9 @@ class Psa:
     def waiting(self, after_id: int = 0) -> list[Sheet]:
         """Timesheets that wait for approval, oldest first; only those with a higher id than `after_id`."""
         return [
-            Sheet(id=row["id"], project=row["workspace_id"], user=self.email(row["user_id"]), start=str(row["start_date"]))
+            Sheet(
+                id=row["id"], project=row["workspace_id"], user=self.email(row["user_id"]), start=str(row["start_date"])
+            )
             for row in self.service.rows("timesheet_submissions", "status = 'pending' AND id > ?", (after_id,))
         ]
 
@@ -492,12 +614,17 @@ class Psa:
         return self._insert(
             "expenses",
             {
-                "workspace_id": project, "user_id": self.user(email), "date": day.isoformat(), "category": category,
-                "expense_category_id": self._categories[category], "amount_in_cents": int(amount * 100),
-                "is_billable": billable, "notes": notes,
+                "workspace_id": project,
+                "user_id": self.user(email),
+                "date": day.isoformat(),
+                "category": category,
+                "expense_category_id": self._categories[category],
+                "amount_in_cents": int(amount * 100),
+                "is_billable": billable,
+                "notes": notes,
             },
             self.user(email),
-        )  # fmt: skip
+        )
 
     def submit_expenses(self, project: str, email: str, ids: Sequence[str], title: str) -> str:
         """An expense report of one person on one project. Its id."""
@@ -509,7 +636,9 @@ class Psa:
     def waiting_expenses(self) -> list[Sheet]:
         """Expense reports that wait for approval."""
         return [
-            Sheet(id=row["id"], project=row["workspace_id"], user=self.email(row["user_id"]), start=str(row["start_date"]))
+            Sheet(
+                id=row["id"], project=row["workspace_id"], user=self.email(row["user_id"]), start=str(row["start_date"])
+            )
             for row in self.service.rows("expense_report_submissions", "status = 'pending'")
         ]
 
@@ -523,12 +652,17 @@ class Psa:
         """Billing milestones."""
         return [
             Milestone(
-                id=row["id"], project=row["workspace_id"], title=row["title"], cents=row["amount_in_cents"],
-                by_date=row["billing_type"] == "fixed_date", day=_day(row["date_to_invoice"]), task=row["story_id"],
+                id=row["id"],
+                project=row["workspace_id"],
+                title=row["title"],
+                cents=row["amount_in_cents"],
+                by_date=row["billing_type"] == "fixed_date",
+                day=_day(row["date_to_invoice"]),
+                task=row["story_id"],
                 invoice=row["invoice_id"],
             )
             for row in self.service.rows("billing_milestones", where, params)
-        ]  # fmt: skip
+        ]
 
     def due_tasks(self, day: date) -> list[tuple[str, str, str, date]]:
         """(task id, project id, title, due date) of unfinished tasks that hold up a milestone and are due by a day."""
@@ -537,9 +671,10 @@ class Psa:
         for chunk in _chunks([int(task) for task in waiting if task], 400):
             marks = ",".join("?" * len(chunk))
             for row in self.service.rows(
-                "stories", f"id IN ({marks}) AND state <> 'completed' AND deleted_at IS NULL AND due_date <= ?",
+                "stories",
+                f"id IN ({marks}) AND state <> 'completed' AND deleted_at IS NULL AND due_date <= ?",
                 (*chunk, day.isoformat()),
-            ):  # fmt: skip
+            ):
                 out.append((row["id"], row["workspace_id"], row["title"], date.fromisoformat(row["due_date"])))
         return sorted(out, key=lambda found: int(found[0]))
 
@@ -548,7 +683,9 @@ class Psa:
         out: set[str] = set()
         for chunk in _chunks([int(id) for id in ids], 400):
             marks = ",".join("?" * len(chunk))
-            out |= {row["id"] for row in self.service.rows("stories", f"id IN ({marks}) AND state = 'completed'", chunk)}
+            out |= {
+                row["id"] for row in self.service.rows("stories", f"id IN ({marks}) AND state = 'completed'", chunk)
+            }
         return out
 
     def complete(self, task: str, lead: str) -> None:
@@ -559,8 +696,12 @@ class Psa:
         """Approved, billable, uninvoiced hours of a project up to a day, with their value."""
         return [
             Work(
-                id=row["id"], day=date.fromisoformat(row["date_performed"]), user=self.email(row["user_id"]),
-                minutes=row["time_in_minutes"], rate=Decimal(row["rate_in_cents"]) / 100, amount=Decimal(0),
+                id=row["id"],
+                day=date.fromisoformat(row["date_performed"]),
+                user=self.email(row["user_id"]),
+                minutes=row["time_in_minutes"],
+                rate=Decimal(row["rate_in_cents"]) / 100,
+                amount=Decimal(0),
                 text=row["notes"] or "",
             )
             for row in self.service.rows(
@@ -569,14 +710,18 @@ class Psa:
                 " AND rate_in_cents > 0",
                 (int(project), last.isoformat()),
             )
-        ]  # fmt: skip
+        ]
 
     def billable_expenses(self, project: str, last: date) -> list[Work]:
         """Approved, billable, uninvoiced expenses of a project up to a day."""
         return [
             Work(
-                id=row["id"], day=date.fromisoformat(row["date"]), user=self.email(row["user_id"]), minutes=0,
-                rate=Decimal(row["amount_in_cents"]) / 100, amount=Decimal(row["amount_in_cents"]) / 100,
+                id=row["id"],
+                day=date.fromisoformat(row["date"]),
+                user=self.email(row["user_id"]),
+                minutes=0,
+                rate=Decimal(row["amount_in_cents"]) / 100,
+                amount=Decimal(row["amount_in_cents"]) / 100,
                 text=row["category"],
             )
             for row in self.service.rows(
@@ -584,18 +729,30 @@ class Psa:
                 "workspace_id = ? AND approved = 1 AND is_billable = 1 AND invoice_id IS NULL AND date <= ?",
                 (int(project), last.isoformat()),
             )
-        ]  # fmt: skip
+        ]
 
     def mirror_invoice(
-        self, project: str, key: str, *, number: str, day: date, terms: int, hours: Sequence[str], expenses: Sequence[str],
-        milestones: Sequence[str], po_number: str = "",
-    ) -> str:  # fmt: skip
+        self,
+        project: str,
+        key: str,
+        *,
+        number: str,
+        day: date,
+        terms: int,
+        hours: Sequence[str],
+        expenses: Sequence[str],
+        milestones: Sequence[str],
+        po_number: str = "",
+    ) -> str:
         """Show an issued ledger invoice on the project, so that its work counts as invoiced. The PSA invoice's id."""
         values: dict[str, Any] = {
-            "workspace_id": project, "invoice_date": day.isoformat(), "payment_schedule": terms,
-            "message": f"Ledger invoice {number}", "suppress_emails": True,
+            "workspace_id": project,
+            "invoice_date": day.isoformat(),
+            "payment_schedule": terms,
+            "message": f"Ledger invoice {number}",
+            "suppress_emails": True,
             "external_reference": self._reference("invoice", key, "issued"),
-        }  # fmt: skip
+        }
         if hours:
             values["time_entry_ids"] = list(hours)
         if expenses:
@@ -607,23 +764,29 @@ class Psa:
         return self._insert("invoices", values)
 
     def invoice_of(self, key: str) -> tuple[str, str] | None:
-        """(PSA invoice id, project id) of the mirror of a ledger invoice that is not paid yet; None when there is none."""
+        """(PSA invoice id, project id) of the unpaid mirror of a ledger invoice; None when there is none."""
         found = self.service.rows(
-            "external_references", "service_name = ? AND service_model_ref = ? AND subject_type = 'Invoice'",
+            "external_references",
+            "service_name = ? AND service_model_ref = ? AND subject_type = 'Invoice'",
             (REFERENCE_SERVICE, key),
-        )  # fmt: skip
+        )
         for row in found:
-            invoice = next(iter(self.service.rows("invoices", "id = ? AND status = 'new'", (int(row["subject_id"]),))), None)
+            invoice = next(
+                iter(self.service.rows("invoices", "id = ? AND status = 'new'", (int(row["subject_id"]),))), None
+            )
             if invoice is None:
                 continue
-            at = self.service.store.one("SELECT workspace_id FROM invoice_workspaces WHERE invoice_id = ?", (int(invoice["id"]),))
+            at = self.service.store.one(
+                "SELECT workspace_id FROM invoice_workspaces WHERE invoice_id = ?", (int(invoice["id"]),)
+            )
             return (invoice["id"], str(at["workspace_id"])) if at else None
         return None
 
     def mark_paid(self, invoice: str, project: str, number: str) -> None:
         """The mirror is paid in full."""
         self._insert(
-            "external_payments", {"workspace_id": project, "invoice_id": invoice, "message": f"Paid, ledger payment {number}"}
+            "external_payments",
+            {"workspace_id": project, "invoice_id": invoice, "message": f"Paid, ledger payment {number}"},
         )
 
 
