@@ -41,9 +41,14 @@ def is_expected(error: BaseException) -> bool:
     """True for errors whose message already says what is wrong and what to do; they need no trace."""
     from ingestion.errors import IngestionError
     from orchestration.manifest import ManifestError
-    from reverse_etl.errors import EngineError
+    from orchestration.warehouse import NotBuiltYet
+    from reverse_etl.exceptions.desk import NoSuchException
+    from reverse_etl.journal.store import Busy, JournalError
+    from reverse_etl.plan.diff import ModelError
+    from reverse_etl.sync import SyncConfigError
 
-    return isinstance(error, PlatformError | IngestionError | EngineError | ManifestError)
+    known = (PlatformError, IngestionError, ManifestError, NotBuiltYet, NoSuchException)
+    return isinstance(error, (*known, Busy, JournalError, ModelError, SyncConfigError))
 
 
 def emit(as_json: bool, document: Any, text: Callable[[], str] | str) -> None:
@@ -122,7 +127,7 @@ def plan(syncs: tuple[str, ...], style: str, output: Path | None, as_json: bool)
     from orchestration import write_back
 
     made = write_back.engine().plan(syncs or None)
-    text = mask({"json": made.to_json, "html": made.to_html, "table": made.to_table}["json" if as_json else style]())
+    text = mask({"json": made.to_json, "html": made.to_html, "table": made.to_text}["json" if as_json else style]())
     if output:
         output.write_text(text)
     else:
@@ -168,14 +173,15 @@ def status(as_json: bool) -> None:
 @json_option
 def explain(reference: str, as_json: bool) -> None:
     """Where a record, key or entry came from, and everything that was done about it."""
-    from orchestration import report, write_back
+    from orchestration import write_back
 
     trail = write_back.engine().explain(reference)
-    if not trail:
+    if not (trail.entries or trail.known_records or trail.exceptions):
         raise click.ClickException(
-            f"Nothing in the journal refers to {reference}. Give a business key, a target id, an entry id or a source reference."
+            f"Nothing in the journal refers to {reference}. "
+            "Give a business key, a target id, an entry id or a source reference."
         )
-    emit(as_json, trail, lambda: report.explain_text(reference, trail))
+    click.echo(mask(trail.to_json() if as_json else trail.to_text()))
 
 
 @main.command()
@@ -194,14 +200,12 @@ def doctor(connections: tuple[str, ...], as_json: bool) -> None:
 @main.command()
 @click.argument("syncs", nargs=-1, required=True)
 @click.option("--by", required=True, help="Who approves; stored with the entries.")
-@click.option("--reason", default="", help="Why; stored with the entries.")
 @json_option
-def approve(syncs: tuple[str, ...], by: str, reason: str, as_json: bool) -> None:
+def approve(syncs: tuple[str, ...], by: str, as_json: bool) -> None:
     """Let held writes of SYNCS go with the next apply (brakes, or syncs that ask for approval)."""
     from orchestration import write_back
 
-    engine = write_back.engine()
-    counts = {name: engine.approve(name, by=by, reason=reason) for name in syncs}
+    counts = {write_back.engine().sync(name).name: write_back.desk().approve(name, actor=by) for name in syncs}
     emit(as_json, counts, lambda: "\n".join(f"{name}: {count} entries approved by {by}" for name, count in counts.items()))
 
 
@@ -230,38 +234,70 @@ def exceptions() -> None:
 
 
 @exceptions.command("list")
-@click.option("--all", "everything", is_flag=True, help="Closed ones too.")
+@click.option("--closed", is_flag=True, help="Closed ones instead of open ones.")
+@click.option("--owner", help="Only those of one owner.")
 @json_option
-def exceptions_list(everything: bool, as_json: bool) -> None:
-    """Open exceptions, the same cause together."""
+def exceptions_list(closed: bool, owner: str | None, as_json: bool) -> None:
+    """Exceptions with reason and owner, oldest first."""
     from orchestration import report, write_back
 
-    rows = write_back.exceptions_desk().list(include_closed=everything)
-    emit(as_json, [row.to_json() for row in rows], lambda: report.exceptions_text(rows))
+    rows = write_back.desk().find(closed=closed, owner=owner)
+    emit(as_json, [row.to_dict() for row in rows], lambda: report.exceptions_text(rows))
 
 
-def _decide(verb: str, ids: Sequence[str], *, by: str, reason: str, as_json: bool, **more: str) -> None:
+_BY = click.option("--by", required=True, help="Who decides; stored with the exception.")
+_IDS = click.argument("ids", nargs=-1, required=True)
+
+
+@exceptions.command()
+@_IDS
+@click.option("--to", "owner", required=True, help="The new owner.")
+@_BY
+def assign(ids: tuple[str, ...], owner: str, by: str) -> None:
+    """Give exceptions to somebody."""
     from orchestration import write_back
 
-    desk = write_back.exceptions_desk()
     for exception_id in ids:
-        getattr(desk, verb)(exception_id, by=by, reason=reason, **more)
-    emit(as_json, {"done": verb, "exceptions": list(ids)}, f"{verb}: {len(ids)} exception(s)")
+        write_back.desk().assign(exception_id, owner, actor=by)
+    click.echo(f"{len(ids)} given to {owner}")
 
 
-def _decision(verb: str, help_text: str) -> None:
-    @exceptions.command(verb, help=help_text)
-    @click.argument("ids", nargs=-1, required=True)
-    @click.option("--by", required=True, help="Who decides; stored with the exception.")
-    @click.option("--reason", required=verb != "retry", default="", help="Why; stored with the exception.")
-    @json_option
-    def command(ids: tuple[str, ...], by: str, reason: str, as_json: bool) -> None:
-        _decide(verb, ids, by=by, reason=reason, as_json=as_json)
+@exceptions.command()
+@_IDS
+@_BY
+@click.option("--note", default="", help="What was done.")
+def resolve(ids: tuple[str, ...], by: str, note: str) -> None:
+    """The cause was dealt with elsewhere: close it."""
+    from orchestration import write_back
+
+    for exception_id in ids:
+        write_back.desk().resolve(exception_id, actor=by, note=note)
+    click.echo(f"{len(ids)} resolved")
 
 
-_decision("resolve", "The cause was mended elsewhere: close it.")
-_decision("ignore", "Leave the record as it is, for a stated reason.")
-_decision("retry", "Send the record again with the next apply.")
+@exceptions.command()
+@_IDS
+@_BY
+@click.option("--reason", required=True, help="Why it is accepted; the next person reads it.")
+def ignore(ids: tuple[str, ...], by: str, reason: str) -> None:
+    """Leave the record as it is, for a stated reason."""
+    from orchestration import write_back
+
+    for exception_id in ids:
+        write_back.desk().ignore(exception_id, actor=by, reason=reason)
+    click.echo(f"{len(ids)} ignored")
+
+
+@exceptions.command()
+@_IDS
+@_BY
+@click.option("--note", default="")
+def retry(ids: tuple[str, ...], by: str, note: str) -> None:
+    """Send the record again with the next apply."""
+    from orchestration import write_back
+
+    freed = sum(write_back.desk().retry(exception_id, actor=by, note=note) for exception_id in ids)
+    click.echo(f"{freed} entries go with the next apply")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
-import orchestration.defs
 from orchestration import observability
 
 observability.mask_logs()
@@ -13,4 +14,4 @@ observability.mask_logs()
 @dg.definitions
 def defs() -> dg.Definitions:
     """All assets, checks, jobs, schedules and sensors of Tieout."""
-    return dg.load_from_defs_folder(path_within_project=__import__("pathlib").Path(orchestration.defs.__file__ or ""))
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)

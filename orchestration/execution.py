@@ -32,7 +32,7 @@ class Outcome:
     @property
     def write_calls(self) -> int:
         """Write calls that the run sent to all platforms."""
-        return sum(int(report.get("write_calls", 0)) for report in self.reports.values())
+        return sum(int(report.get("calls_used", 0)) for report in self.reports.values())
 
 
 @cache

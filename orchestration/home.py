@@ -8,11 +8,13 @@ budgets, dlt's pipeline state, Dagster's storage and, for demos, the sandboxes. 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
+DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 
 # One op at a time per pool: DuckDB has one writing process. Runs queue up two at a time on the reference machine.
 DAGSTER_YAML = """\

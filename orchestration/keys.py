@@ -14,6 +14,7 @@ import dagster as dg
 
 WRITE_BACK_PREFIX = "reverse_etl"
 RAW_PREFIX = "raw_"
+JOURNAL = "tieout"
 JOURNAL_DATASET = "raw_tieout"
 WAREHOUSE_POOL = "warehouse"
 WRITE_BACK_POOL = "write_back"

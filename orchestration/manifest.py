@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from orchestration.home import DBT_PROJECT_DIR
+from orchestration.home import DBT_EXECUTABLE, DBT_PROJECT_DIR
 
 # Folders whose change makes the manifest stale.
 _INPUTS = ("models", "macros", "seeds", "snapshots", "tests", "analyses")
@@ -45,7 +45,7 @@ def prepare() -> Path:
     """Compile the manifest if it is stale; returns its path. Raises ManifestError with dbt's message."""
     if is_stale():
         parse = subprocess.run(
-            [str(Path(sys.executable).parent / "dbt"), "--quiet", "parse", "--project-dir", str(DBT_PROJECT_DIR),
+            [str(DBT_EXECUTABLE), "--quiet", "parse", "--project-dir", str(DBT_PROJECT_DIR),
              "--profiles-dir", str(DBT_PROJECT_DIR)],
             capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration import warehouse
+from orchestration.home import home
 
 WIDTH = 118
 
@@ -38,7 +39,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     return console.export_text(styles=False).rstrip()
 
 
-SYNC_COLUMNS = ("created", "updated", "unchanged", "held", "parked", "refused", "uncertain", "settled")
+SYNC_COLUMNS = ("created", "updated", "unchanged", "held", "parked", "pending", "refused", "uncertain", "settled")
 
 
 def run_document(outcomes: Sequence[Any]) -> dict[str, Any]:
@@ -64,12 +65,12 @@ def merged(outcomes: Sequence[Any]) -> dict[str, dict[str, Any]]:
     total: dict[str, dict[str, Any]] = {}
     for outcome in outcomes:
         for name, report in outcome.reports.items():
-            entry = total.setdefault(name, {column: 0 for column in SYNC_COLUMNS} | {"amounts": {}, "write_calls": 0, "call_floor": 0})
+            entry = total.setdefault(name, {column: 0 for column in SYNC_COLUMNS} | {"amounts": {}, "calls_used": 0, "calls_floor": 0})
             for column in ("created", "updated", "settled"):
                 entry[column] += report.get(column, 0)
-            for column in ("unchanged", "held", "parked", "refused", "uncertain"):
+            for column in ("unchanged", "held", "parked", "pending", "refused", "uncertain"):
                 entry[column] = report.get(column, 0)
-            for calls in ("write_calls", "call_floor"):
+            for calls in ("calls_used", "calls_floor"):
                 entry[calls] += report.get(calls, 0)
             for currency, amount in report.get("amounts", {}).items():
                 entry["amounts"][currency] = Decimal(str(entry["amounts"].get(currency, 0))) + Decimal(str(amount))
@@ -89,7 +90,7 @@ def run_text(outcomes: Sequence[Any]) -> str:
                     [
                         name.removeprefix("sync_"),
                         *[report[column] or "" for column in SYNC_COLUMNS],
-                        f"{report['write_calls']}/{report['call_floor']}" if report["write_calls"] else "",
+                        f"{report['calls_used']}/{report['calls_floor']}" if report["calls_used"] else "",
                         by_currency(report["amounts"]),
                     ]
                     for name, report in reports.items()
@@ -110,8 +111,19 @@ def status_document() -> dict[str, Any]:
     """Entries by sync and state, held and refused with reasons, the tie-out, deals and work that wait."""
     from orchestration import write_back
 
-    summary = write_back.engine().status()
-    document: dict[str, Any] = {**summary, "tie_out": [], "won_deals_awaiting_project": [], "unbilled_work": []}
+    counts = write_back.journal(home().journal_url).counts()
+    entries = [
+        {"sync": sync, "connection": connection, "state": state, "entries": count}
+        for (sync, connection, state), count in sorted(counts.items())
+    ]
+    document: dict[str, Any] = {
+        "entries": entries,
+        "uncertain": sum(row["entries"] for row in entries if row["state"] in ("uncertain", "sent")),
+        "exceptions": [group.__dict__ for group in write_back.desk().groups()],
+        "tie_out": [],
+        "won_deals_awaiting_project": [],
+        "unbilled_work": [],
+    }
     try:
         document["tie_out"] = warehouse.rows("select * from marts.fct_tie_out order by stack, currency")
         document["won_deals_awaiting_project"] = warehouse.rows(
@@ -164,8 +176,8 @@ def status_text(document: Mapping[str, Any]) -> str:
     parts = [
         table(
             "Journal",
-            ["sync", "state", "entries", "oldest"],
-            [[row["sync"], row["state"], row["entries"], row["oldest"]] for row in document["entries"]],
+            ["sync", "connection", "state", "entries"],
+            [[row["sync"], row["connection"], row["state"], row["entries"]] for row in document["entries"]],
             right=["entries"],
         )
     ]
@@ -177,7 +189,7 @@ def status_text(document: Mapping[str, Any]) -> str:
         parts.append(unbilled_text(document["unbilled_work"]))
     if document.get("note"):
         parts.append(document["note"])
-    parts.append(f"{document['uncertain']} uncertain, {document['open_exceptions']} open exceptions")
+    parts.append(f"{document['uncertain']} uncertain, {sum(group['count'] for group in document['exceptions'])} open exceptions")
     return "\n\n".join(parts)
 
 
@@ -190,11 +202,3 @@ def exceptions_text(rows: Sequence[Any]) -> str:
         ["id", "sync", "key", "kind", "owner", "opened", "reason"],
         [[r.exception_id, r.sync.removeprefix("sync_"), r.key, r.kind, r.owner, f"{r.opened_at:%Y-%m-%d %H:%M}", r.reason] for r in rows],
     )
-
-
-def explain_text(reference: str, trail: Sequence[Mapping[str, Any]]) -> str:
-    """The trail of one record, oldest first."""
-    lines = [f"{reference}"]
-    for step in trail:
-        lines.append("  " + "  ".join(f"{name}={value}" for name, value in step.items() if value not in (None, "", [], {})))
-    return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -15,13 +16,16 @@ from orchestration.home import home
 class NotBuiltYet(Exception):
     """There is no published snapshot; the message says how to make one."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is not there yet: run `tieout run` (or `tieout ingest`, then `tieout build`) first.")
+
 
 @contextmanager
 def snapshot() -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published snapshot. Raises NotBuiltYet before the first good build."""
-    path = pipelines.published_path(home().root)
+    path = pipelines.home_of(home().root).published
     if not path.exists():
-        raise NotBuiltYet(f"{path} is not there yet: run `tieout run` (or `tieout ingest`, then `tieout build`) first.")
+        raise NotBuiltYet(path)
     connection = duckdb.connect(str(path), read_only=True)
     try:
         yield connection

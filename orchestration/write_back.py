@@ -5,10 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration import manifest
 from orchestration.home import home
+
+if TYPE_CHECKING:
+    from reverse_etl.exceptions.desk import Desk
+    from reverse_etl.journal.store import Journal
+    from reverse_etl.run import Engine
 
 _reports: dict[str, dict[str, dict[str, Any]]] = {}
 _lock = threading.Lock()
@@ -27,31 +32,40 @@ def reports_of(run_id: str) -> dict[str, dict[str, Any]]:
 
 
 @cache
-def target(connection: str) -> Any:
+def target(connection: str, platform: str) -> Any:
     """The target of a connection, with its client and shared rate budget. Raises ConfigError for a missing setting."""
     from ingestion import connections
     from reverse_etl.targets.base import target_for
 
-    resolved = connections.resolve(connection)
-    return target_for(resolved.platform)(connections.client(connection, home().root), connection)
+    return target_for(platform)(connections.client(connection, home().root), connection)
 
 
-def engine() -> Any:
-    """An engine on this installation's journal and the published snapshot."""
+@cache
+def journal(url: str) -> Journal:
+    """The journal at `url`, opened once a process."""
+    from reverse_etl.journal.store import Journal
+
+    return Journal.open(url)
+
+
+def engine() -> Engine:
+    """An engine on this installation's journal and the published snapshot. Raises NotBuiltYet before the first build."""
     from ingestion import pipelines
-    from reverse_etl.engine import Engine
+    from orchestration.warehouse import NotBuiltYet
+    from reverse_etl.run import Engine
 
     where = home()
     where.root.mkdir(parents=True, exist_ok=True)
+    snapshot = pipelines.home_of(where.root).published
+    if not snapshot.exists():
+        raise NotBuiltYet(snapshot)
     return Engine(
-        journal_url=where.journal_url,
-        warehouse=pipelines.published_path(where.root),
-        manifest=manifest.manifest_path(),
-        targets=target,
-        lock_folder=where.root / "locks",
+        journal=journal(where.journal_url), snapshot=snapshot, targets=target, manifest=manifest.prepare(), spill=where.root
     )
 
 
-def exceptions_desk() -> Any:
+def desk() -> Desk:
     """The exceptions desk on this installation's journal."""
-    return engine().exceptions
+    from reverse_etl.exceptions.desk import Desk
+
+    return Desk(journal(home().journal_url))

@@ -1,7 +1,7 @@
 """Every dbt model, seed and test of the project, as assets and checks. One dbt call a run; its tests block what follows."""
 
-from __future__ import annotations
-
+# No postponed annotations here: Dagster reads the config class from the signature.
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +10,7 @@ from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from ingestion import pipelines
 from orchestration import keys, manifest
-from orchestration.home import DBT_PROJECT_DIR, home
+from orchestration.home import DBT_EXECUTABLE, DBT_PROJECT_DIR, home
 from orchestration.translators import ModelTranslator
 
 
@@ -35,7 +35,8 @@ class BuildConfig(dg.Config):
 def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: BuildConfig) -> Iterator[Any]:
     """Build the selected models under the warehouse's turn, then publish the snapshot that readers and plans use."""
     root = home().root
-    with pipelines.warehouse_turn(root):
+    with pipelines.warehouse_turn(root, what="dbt build"):
+        os.environ["TIEOUT_WAREHOUSE"] = str(pipelines.home_of(root).warehouse)
         invocation = dbt.cli(build_arguments(full_refresh=config.full_refresh), context=context)
         yield from invocation.stream()
         pipelines.publish(root)
@@ -43,5 +44,11 @@ def dbt_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, config: B
 
 defs = dg.Definitions(
     assets=[dbt_models],
-    resources={"dbt": DbtCliResource(project_dir=str(DBT_PROJECT_DIR), profiles_dir=str(DBT_PROJECT_DIR))},
+    resources={
+        "dbt": DbtCliResource(
+            project_dir=str(DBT_PROJECT_DIR),
+            profiles_dir=str(DBT_PROJECT_DIR),
+            dbt_executable=str(DBT_EXECUTABLE),  # the environment need not be activated
+        )
+    },
 )

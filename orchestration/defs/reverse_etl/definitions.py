@@ -4,8 +4,7 @@ The checks of a write-back stand on the asset itself: nothing uncertain, everyth
 lost between plan and outcome, and no more calls than the platform's largest batches need.
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: Dagster checks the context annotation of the signature.
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,8 @@ import pandas as pd
 
 from orchestration import keys, manifest, policies, progress, write_back
 from orchestration.translators import ModelTranslator
+from platforms.kit.secrets import mask
+from reverse_etl.run import SyncReport
 from reverse_etl.sync import SyncSettings, read_syncs
 
 CALL_RATIO_GOAL = 1.05
@@ -21,7 +22,7 @@ CALL_RATIO_GOAL = 1.05
 _CHECKS = {
     "nothing_uncertain": "Every write has a receipt or was read back; none is in doubt.",
     "journal_settled": "Everything confirmed was read back and equals what was sent.",
-    "nothing_lost": "Desired rows = created + updated + unchanged + held + parked + refused + still waiting, to the row.",
+    "nothing_waiting": "Everything that may be sent was sent: no platform was out of reach, nothing is left for the next run.",
     "calls_near_fewest": "Write calls are within 5 % of the fewest the platform allows, retries apart.",
 }
 
@@ -57,63 +58,72 @@ def write_back_asset(sync: SyncSettings, spec: dg.AssetSpec) -> dg.AssetsDefinit
         op_tags={"tieout/platform": sync.platform},
     )
     def write(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        report = write_back.engine().run_sync(sync.name, run_id=context.run_id)
-        document = report.to_json()
-        write_back.remember(context.run_id, sync.name, document)
-        if report.write_calls or report.refused or report.uncertain:
-            progress.say(f"  {report.headline()}")
-        context.log.info(report.headline())
+        engine = write_back.engine()
+        report = engine.run_sync(sync.name)
+        write_back.remember(context.run_id, sync.name, report.to_dict())
+        told = headline(report)
+        if report.calls_used or not report.ok or report.refused:
+            progress.say(f"  {told}")
+        context.log.info(told)
+        if report.error:
+            raise dg.Failure(description=report.error, metadata={"sync": sync.name})
         yield dg.MaterializeResult(asset_key=spec.key, metadata=metadata_of(report))
-        yield from checks_of(report, spec.key)
+        unsettled = sum(n for (_, _, state), n in engine.journal.counts(sync.name).items() if state == "confirmed")
+        yield from checks_of(report, unsettled, spec.key)
 
     return write
 
 
-def metadata_of(report: Any) -> dict[str, Any]:
+def headline(report: SyncReport) -> str:
+    """One line for a log or a terminal: what was done, what waits, what it cost, what went wrong."""
+    names = ("created", "updated", "held", "parked", "pending", "refused", "uncertain", "mismatched")
+    counts = ", ".join(f"{getattr(report, name)} {name}" for name in names if getattr(report, name))
+    calls = f"; {report.calls_used} write calls, fewest possible {report.calls_floor}" if report.calls_used else ""
+    brake = f"; {report.brake}" if report.brake else ""
+    troubles = "".join(f"; {trouble}" for trouble in report.troubles)
+    return f"{report.sync}: {counts or 'nothing to do'}{calls}{brake}{troubles}"
+
+
+def metadata_of(report: SyncReport) -> dict[str, Any]:
     """Counts by outcome, money by currency, calls against the fewest possible, a preview, a link to the records."""
-    found: dict[str, Any] = {
-        name: dg.MetadataValue.int(getattr(report, name))
-        for name in ("desired", "created", "updated", "unchanged", "held", "parked", "refused", "uncertain", "settled")
-    }
-    for currency, amount in sorted(report.amounts.items()):
+    counts = ("desired", "created", "updated", "unchanged", "held", "parked", "pending", "refused", "uncertain", "settled")
+    found: dict[str, Any] = {name: dg.MetadataValue.int(getattr(report, name)) for name in counts}
+    for currency, amount in report.amounts.items():
         found[f"amount/{currency}"] = dg.MetadataValue.text(f"{amount:,.2f}")
-    found["calls/writes"] = dg.MetadataValue.int(report.write_calls)
-    found["calls/fewest_possible"] = dg.MetadataValue.int(report.call_floor)
-    found["calls/reads"] = dg.MetadataValue.int(report.read_calls)
+    found["calls/writes"] = dg.MetadataValue.int(report.calls_used)
+    found["calls/fewest_possible"] = dg.MetadataValue.int(report.calls_floor)
+    found["calls/reads"] = dg.MetadataValue.int(report.reads)
     found["seconds"] = dg.MetadataValue.float(round(report.seconds, 3))
-    sample: pd.DataFrame = report.sample
-    if len(sample):
-        found["preview"] = dg.MetadataValue.md(markdown(sample))
-    if report.link:
-        found["records"] = dg.MetadataValue.url(report.link)
+    frame = report.frame()
+    if len(frame):
+        found["preview"] = dg.MetadataValue.md(mask(markdown(frame)))
+        links = [link for link in frame["link"] if link]
+        if links:
+            found["records"] = dg.MetadataValue.url(str(links[0]))
     return found
 
 
 def markdown(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table (pandas' own needs a further package)."""
-    header = "| " + " | ".join(str(column) for column in frame.columns) + " |"
-    rule = "|" + "---|" * len(frame.columns)
-    body = ["| " + " | ".join("" if pd.isna(v) else str(v).replace("|", "\\|") for v in row) + " |" for row in frame.itertuples(index=False)]
-    return "\n".join([header, rule, *body])
+    lines = ["| " + " | ".join(str(column) for column in frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False):
+        lines.append("| " + " | ".join(str(value).replace("|", "\\|")[:80] for value in row) + " |")
+    return "\n".join(lines)
 
 
-def checks_of(report: Any, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
-    """The results of the four checks, with the figures they were judged by."""
-    yield dg.AssetCheckResult(
-        asset_key=key, check_name="nothing_uncertain", passed=report.uncertain == 0, metadata={"uncertain": report.uncertain}
-    )
-    yield dg.AssetCheckResult(
-        asset_key=key, check_name="journal_settled", passed=report.unsettled == 0, metadata={"unsettled": report.unsettled}
-    )
-    yield dg.AssetCheckResult(
-        asset_key=key, check_name="nothing_lost", passed=report.is_conserved, metadata={"balance": report.balance()}
-    )
-    yield dg.AssetCheckResult(
-        asset_key=key,
-        check_name="calls_near_fewest",
-        passed=report.write_calls <= max(1, report.call_floor * CALL_RATIO_GOAL) + report.forced_retries,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"write_calls": report.write_calls, "fewest": report.call_floor, "forced_retries": report.forced_retries},
+def checks_of(report: SyncReport, unsettled: int, key: dg.AssetKey) -> Iterator[dg.AssetCheckResult]:
+    """The results of the checks, with the figures they were judged by."""
+
+    def result(name: str, passed: bool, *, warn: bool = False, **figures: Any) -> dg.AssetCheckResult:
+        severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
+        return dg.AssetCheckResult(asset_key=key, check_name=name, passed=passed, severity=severity, metadata=figures)
+
+    yield result("nothing_uncertain", report.uncertain == 0, uncertain=report.uncertain)
+    yield result("journal_settled", unsettled == 0 and report.mismatched == 0, unsettled=unsettled, mismatched=report.mismatched)
+    yield result("nothing_waiting", report.pending == 0 and not report.troubles, pending=report.pending, troubles=list(report.troubles))
+    ratio = float(report.calls_ratio) if report.calls_ratio is not None else 1.0
+    yield result(
+        "calls_near_fewest", ratio <= CALL_RATIO_GOAL, warn=True, used=report.calls_used, fewest=report.calls_floor, ratio=ratio
     )
 
 
