@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from platforms.kit.sandbox.app import SandboxApp
+from platforms.kit.sandbox.faults import Faults
 from platforms.kit.sandbox.registry import SandboxSpec
 from platforms.netsuite.sandbox.app import create_app
 from platforms.netsuite.sandbox.service import NetSuiteService, open_service
@@ -29,6 +31,11 @@ def credentials(service: NetSuiteService, actor: str = "integration") -> dict[st
     }
 
 
+def app_of(service: Any, faults: Faults) -> SandboxApp:
+    """The HTTP of an opened ledger."""
+    return create_app(cast(NetSuiteService, service), faults)
+
+
 def environment(service: Any, url: str, tls_url: str) -> dict[str, str]:
     """What points Tieout at this sandbox: OAuth 2.0 over plain HTTP on this machine."""
     known = credentials(service)
@@ -44,7 +51,7 @@ SANDBOX = SandboxSpec(
     name="netsuite",
     port_offset=2,
     open_service=open_service,
-    create_app=create_app,
+    create_app=app_of,
     environment=environment,
     hosts=(f"{host_label('TSTDRV7734501')}.suitetalk.api.netsuite.com", "*.suitetalk.api.netsuite.com"),
 )

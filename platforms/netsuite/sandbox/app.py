@@ -132,7 +132,7 @@ class Api:
             Route(f"{ROOT}/system/v1/governanceLimits", self._known(self.governance), methods=["GET"]),
             Route(f"{RECORD}/metadata-catalog", self._known(self.catalog), methods=["GET"]),
             Route(f"{RECORD}/metadata-catalog/{{type}}", self._known(self.describe), methods=["GET"]),
-            Route(f"{RECORD}/{{type}}", self._known(self.list), methods=["GET"]),
+            Route(f"{RECORD}/{{type}}", self._known(self.collection), methods=["GET"]),
             Route(f"{RECORD}/{{type}}", self._known(self.add), methods=["POST"]),
             Route(f"{RECORD}/{{type}}", self._known(self.batch), methods=["PUT", "PATCH", "DELETE"]),
             Route(f"{RECORD}/{{type}}/{{id}}", self._known(self.read), methods=["GET"]),
@@ -250,7 +250,7 @@ class Api:
 
     # -- records ----------------------------------------------------------------------------------------------------
 
-    def list(self, request: Request, actor: str) -> Response:
+    def collection(self, request: Request, actor: str) -> Response:
         """GET .../{type}: ids and links of a collection."""
         record = self._record(request, actor)
         limit, offset = _window(request, divisible=True)
@@ -628,7 +628,4 @@ def _openapi(records: list[Record], origin: str) -> dict[str, Any]:
 def create_app(service: NetSuiteService, faults: Faults) -> SandboxApp:
     """The sandbox's ASGI app. Five requests at a time, as a standard account allows."""
     api = Api(service, faults)
-    return build_app(
-        "netsuite", api.routes(), service.store, faults, LIMITS, SHAPES, id_header="x-n-operationid",
-        limited=lambda request: request.url.path != TOKEN_PATH,
-    )  # fmt: skip
+    return build_app("netsuite", api.routes(), service.store, faults, LIMITS, SHAPES, id_header="x-n-operationid")

@@ -65,14 +65,20 @@ def pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def certificate(key: ec.EllipticCurvePrivateKey) -> str:
-    """A self-signed certificate for the key, as it would be uploaded on the M2M mapping page; valid for two years."""
+    """A self-signed certificate for the key, as it would be uploaded on the M2M mapping page."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tieout-sandbox")])
-    start = datetime.now(UTC) - timedelta(days=1)
+    # Fixed dates and a deterministic signature: the same seed gives the same certificate.
+    start = datetime(2026, 1, 1, tzinfo=UTC)
     built = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(start).not_valid_after(start + timedelta(days=729))
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=730))
+        .sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+    )
     return built.public_bytes(serialization.Encoding.PEM).decode()
 
 
