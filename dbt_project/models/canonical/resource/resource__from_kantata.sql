@@ -28,7 +28,8 @@ ranked_memberships as (
 
 current_memberships as (
 
-    select * from ranked_memberships where membership_rank = 1
+    select * from ranked_memberships
+    where membership_rank = 1
 
 ),
 

@@ -8,13 +8,15 @@ parties as (
 
 accounts as (
 
-    select * from parties where role = 'crm'
+    select * from parties
+    where role = 'crm'
 
 ),
 
 others as (
 
-    select * from parties where role <> 'crm'
+    select * from parties
+    where role <> 'crm'
 
 ),
 
