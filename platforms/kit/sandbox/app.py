@@ -229,7 +229,8 @@ class SandboxApp:
             self._in_flight += counted
             try:
                 pause = self.latency + verdict.slow_seconds
-                if pause > 0:
+                if pause > 0 or self.limits.concurrency is not None:
+                    # Even no pause lets the loop read what else has arrived by now: that is what is under way at once.
                     await asyncio.sleep(pause)
                 response = await self._handle(request, found)
                 if verdict.duplicate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ class Notes:
     def __init__(self, state_dir: Path) -> None:
         self.store = Store(state_dir / "toy.sqlite")
         self.clock = SandboxClock(self.store)
+        self.entered, self.release = threading.Event(), threading.Event()
         self.store.script("CREATE TABLE IF NOT EXISTS note (id INTEGER PRIMARY KEY, text TEXT, at TEXT);")
 
     def setup(self, seed: int) -> None:
@@ -66,7 +68,13 @@ def create_app(service: Notes, faults: Faults) -> SandboxApp:
         found = service.store.one("SELECT * FROM note WHERE id = ?", (request.path_params["id"],))
         return JsonResponse(found) if found else JsonResponse({"error": "no such note"}, 404)
 
+    def block(request: Request) -> Response:
+        service.entered.set()
+        service.release.wait(10)  # holds the whole sandbox, as a long transaction does
+        return JsonResponse({})
+
     routes = [
+        Route("/block", block),
         Route("/Notes", create, methods=["POST"]),
         Route("/Notes/{id}", show, methods=["GET"]),
         Route("/echo/{word}", lambda request: JsonResponse({"word": request.path_params["word"]})),

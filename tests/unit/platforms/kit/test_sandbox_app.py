@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import http.client
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -70,6 +72,25 @@ def test_more_than_the_concurrency_is_turned_away(toy: RunningSandbox) -> None:
     assert statuses.count(200) == 2
     assert statuses.count(429) == 4
     assert httpx.get(f"{toy.url}/echo/x", trust_env=False).status_code == 200  # slots are given back
+
+
+def test_requests_that_wait_behind_a_long_one_are_under_way_too(toy: RunningSandbox) -> None:
+    toy.app.limits = Limits(concurrency=2)
+    kept = [http.client.HTTPConnection(toy.url.removeprefix("http://"), timeout=10) for _ in range(7)]
+    for connection in kept:
+        connection.request("GET", "/echo/hello")
+        connection.getresponse().read()
+    kept[0].request("GET", "/block")
+    notes: Any = toy.service
+    assert notes.entered.wait(10)
+    for connection in kept[1:]:
+        connection.request("GET", "/echo/waiting")
+    notes.release.set()
+    statuses = [connection.getresponse().status for connection in kept]
+    for connection in kept:
+        connection.close()
+    assert statuses[0] == 200
+    assert (statuses[1:].count(200), statuses[1:].count(429)) == (2, 4)
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -151,3 +151,16 @@ def test_a_fresh_state_is_set_up_once(toy_spec: SandboxSpec, tmp_path: Path) -> 
 def test_chunks_keep_order_and_lose_nothing() -> None:
     assert list(chunked(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(chunked([], 2)) == []
+
+
+def test_time_may_begin_earlier_only_before_the_sandbox_is_set_up(toy_spec: SandboxSpec, tmp_path: Path) -> None:
+    service = toy_spec.open_service(tmp_path)
+    early = datetime(2023, 1, 2, 8, tzinfo=UTC)
+    assert service.clock.begin(early) - early < timedelta(seconds=1)
+    with pytest.raises(ValueError, match="time zone"):
+        service.clock.begin(datetime(2023, 1, 1))  # noqa: DTZ001 - the point of the test
+    service.store.close()
+    ready = open_ready(toy_spec, tmp_path, seed=1)
+    with pytest.raises(RuntimeError, match="set up already"):
+        ready.clock.begin(early)
+    ready.store.close()
