@@ -276,6 +276,9 @@ class SalesforceClient:
             answer = None
         if response.status_code >= 500 or response.status_code == 429:
             raise NotSent(f"the log-in was answered with HTTP {response.status_code}", status=response.status_code)
+        busy = classify(response) if isinstance(answer, list) else None
+        if isinstance(busy, Wait):
+            raise busy
         if not isinstance(answer, Mapping):
             kind = response.headers.get("content-type", "no type")
             raise BadAnswer(
@@ -295,8 +298,8 @@ class SalesforceClient:
         steps = {
             "invalid_client_id": "Compare CLIENT_ID with the consumer key in External Client App Manager.",
             "invalid_client": "Compare CLIENT_SECRET with the consumer secret of the connected app.",
-            "invalid_grant": "Check that the flow is enabled on the app, that a run-as user is set (client credentials) "
-            "or the user is pre-authorized and the certificate matches (JWT), and that base_url is the org's My Domain.",
+            "invalid_grant": "Check that the app allows this flow, that a run-as user is set (client credentials) or the "
+            "user is pre-authorized and the certificate fits (JWT), and that base_url is My Domain's address.",
             "inactive_user": "Activate the integration user in Setup > Users.",
         }
         return AskPerson(

@@ -29,5 +29,5 @@ SANDBOX = SandboxSpec(
     open_service=open_service,
     create_app=create_app,
     environment=_environment,
-    hosts=("login.salesforce.com", "test.salesforce.com"),
+    hosts=("login.salesforce.com", "test.salesforce.com", "northwind.my.salesforce.com"),
 )
