@@ -329,8 +329,8 @@ class World:
             self.psa.add_price_version(self.firm, self.firm.price_versions.index(day))
         for person in self.firm.people:
             # Who is hired on a weekend comes on Monday.
-            due = person.hired == day or (day.weekday() == 0 and day - 3 * DAY < person.hired < day)
-            if due and not self.psa.has_user(person.email):
+            starts = person.hired == day or (day.weekday() == 0 and day - 3 * DAY < person.hired < day)
+            if starts and not self.psa.has_user(person.email):
                 self.psa.add_person(person)
                 self.books.add_person(person)
                 self.psa.join_internal(person)

@@ -521,7 +521,7 @@ class Psa:
                     values["role_id"] = int(roles[row["role"]])
                 yield values
 
-        return len(self.service.insert_many("time_entries", vendor(), actor=None))  # type: ignore[arg-type]
+        return len(self.service.insert_many("time_entries", vendor(), actor=self.admin()))
 
     def last_entry(self) -> int:
         """The highest time entry id there is (0 when none)."""
