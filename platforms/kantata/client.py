@@ -454,7 +454,7 @@ class KantataClient:
             return error(Wait, text, code="rate_limit")
         if status >= 500:
             return error(Retry, text, code="system")
-        if problems and all(p.type == "validation" for p in problems):
+        if problems and all(p.type == "validation" or p.index is not None for p in problems):
             taken = any(words in p.message for p in problems for words in _TAKEN)
             fields = tuple(dict.fromkeys(p.field for p in problems if p.field))
             refused = error(AlreadyThere if taken else Invalid, text, code="validation", fields=fields)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from platforms.kantata.sandbox.brainstem import Clause, Engine, Query
 from platforms.kantata.sandbox.presenters import PRESENTERS
-from platforms.kantata.sandbox.refusals import Problem, ValidationFailed, forbidden, gone, system, validation
+from platforms.kantata.sandbox.refusals import Problem, ValidationFailed, forbidden, gone, system
 from platforms.kantata.sandbox.rules.billing import next_invoice_number
 from platforms.kantata.sandbox.rules.work import can_see_money
 from platforms.kantata.sandbox.schema import TABLES, Table
@@ -97,7 +97,9 @@ def _refused(request: Request, refusal: Refusal) -> Response:
     if isinstance(refusal, ValidationFailed):
         errors = []
         for problem in refusal.problems:
-            error: dict[str, Any] = {"type": "validation", "field": problem.field, "message": problem.message}
+            error: dict[str, Any] = {"type": problem.type, "message": problem.message}
+            if problem.field:
+                error["field"] = problem.field
             if problem.index is not None:
                 error["index"] = problem.index
             errors.append(error)
@@ -235,7 +237,8 @@ class Kantata:
         return handle
 
     def create_many(self, table: Table, given: Any, user: int, query: Query) -> list[str]:
-        """A bulk create: all or nothing, unless the option `bulk_create_atomic` is `no`."""
+        """A bulk create. An invalid record spoils all of it, unless the option `bulk_create_atomic` is `no`; a record
+        that stumbles (fault `partial_batch`) is told of, while the others are made."""
         rows = list(given.values()) if isinstance(given, Mapping) else given
         if not isinstance(rows, list) or not rows:
             raise system(f"{table.name} must be an array of objects")
@@ -244,27 +247,30 @@ class Kantata:
         atomic = self.service.option("bulk_create_atomic", "yes") == "yes"
         ids: list[str] = []
         problems: list[Problem] = []
+        stumbled: list[Problem] = []
         with self.service.store.transaction():
             for index, row in enumerate(rows):
                 try:
                     values = self.attributes(table, row, create=True, query=query)
-                    self.stumble(table, values, index)
+                    if self.stumbles(table, values, index):
+                        again = "Record could not be saved at this time, please try again"
+                        stumbled.append(Problem(type="system", field="", message=again, index=index))
+                        continue
                     with self.service.store.transaction():
                         ids.append(self.service.insert(table.name, values, actor=str(user)))
                 except ValidationFailed as refused:
                     problems.extend(refused.at(index).problems)
             if problems and atomic:
-                raise ValidationFailed(problems)
-        if problems:
-            raise ValidationFailed(problems)
+                raise ValidationFailed([*problems, *stumbled])
+        if problems or stumbled:
+            raise ValidationFailed([*problems, *stumbled])
         return ids
 
-    def stumble(self, table: Table, values: Mapping[str, Any], index: int) -> None:
+    def stumbles(self, table: Table, values: Mapping[str, Any], index: int) -> bool:
         """The switchable fault of one row in a bulk call."""
         reference = values.get("external_reference") or {}
         key = str(reference.get("service_model_ref") or values.get("subject_id") or index)
-        if self.faults.partial(f"{table.name}:{key}:{values.get('custom_field_id', '')}"):
-            raise validation("base", "Record could not be saved at this time, please try again")
+        return self.faults.partial(f"{table.name}:{key}:{values.get('custom_field_id', '')}")
 
     def update(self, name: str) -> Callable[[Request], Response]:
         table = TABLES[name]

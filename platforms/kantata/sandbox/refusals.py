@@ -6,7 +6,7 @@ The vendor has no machine error codes; a client can only go by `type` (`oauth`, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from platforms.kit.sandbox.service import Refusal
 
@@ -19,6 +19,7 @@ class Problem:
     field: str
     message: str
     index: int | None = None
+    type: str = "validation"
 
 
 class ValidationFailed(Refusal):
@@ -35,7 +36,7 @@ class ValidationFailed(Refusal):
 
     def at(self, index: int) -> ValidationFailed:
         """The same refusal for the record at a position of a bulk body."""
-        return ValidationFailed([Problem(field=p.field, message=p.message, index=index) for p in self.problems])
+        return ValidationFailed([replace(problem, index=index) for problem in self.problems])
 
 
 def validation(field: str, message: str) -> ValidationFailed:

@@ -169,6 +169,7 @@ def insert_time_entries(service: Service, rows: Sequence[Mapping[str, Any]], act
     defaults: Row = {name: column.default for name, column in TABLES["time_entries"].columns.items()}
     defaults["created_at"] = defaults["updated_at"] = now
     simple = _TIME_WRITABLE
+    days: set[str] = set()  # seen and found to be days
     prepared = []
     references: list[tuple[int, Mapping[str, Any]]] = []
     for position, given in enumerate(rows):
@@ -185,8 +186,9 @@ def insert_time_entries(service: Service, rows: Sequence[Mapping[str, Any]], act
             else:
                 raise KeyError(f"time_entries has no writable field {name!r}")
         day = row["date_performed"]
-        if day is not None and (len(day) != 10 or day[4] != "-" or day[7] != "-"):
+        if day is not None and day not in days:
             row["date_performed"] = _stored("time_entries", "date_performed", day)
+            days.add(row["date_performed"])
         if row["user_id"] is None:
             row["user_id"] = actor or None
         try:

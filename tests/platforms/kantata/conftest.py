@@ -1,0 +1,57 @@
+"""A Kantata sandbox, with and without HTTP, with a small firm in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from platforms.kantata.client import KantataClient
+from platforms.kantata.sandbox.service import Service, open_service
+from platforms.kit.registry import Limits
+from platforms.kit.sandbox.server import RunningSandbox
+from tests.platforms.kantata.firm import Firm, build_firm, connect
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    """A fresh account without HTTP."""
+    made = open_service(tmp_path)
+    made.setup(7)
+    return made
+
+
+@pytest.fixture
+def firm(service: Service) -> Firm:
+    return build_firm(service)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[RunningSandbox]:
+    """A served account without rate limits."""
+    with RunningSandbox("kantata", tmp_path / "served", limits=Limits()) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def served(running: RunningSandbox) -> Firm:
+    assert isinstance(running.service, Service)
+    return build_firm(running.service)
+
+
+@pytest.fixture
+def client(running: RunningSandbox) -> Iterator[KantataClient]:
+    with connect(running) as made:
+        yield made
+
+
+@pytest.fixture
+def raw(running: RunningSandbox) -> Iterator[httpx.Client]:
+    """A plain HTTP client with the integration's token."""
+    token = running.env["CONNECTIONS__KANTATA__TOKEN"]
+    with httpx.Client(
+        base_url=f"{running.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+    ) as made:
+        yield made
