@@ -298,8 +298,10 @@ class SalesforceClient:
         steps = {
             "invalid_client_id": "Compare CLIENT_ID with the consumer key in External Client App Manager.",
             "invalid_client": "Compare CLIENT_SECRET with the consumer secret of the connected app.",
-            "invalid_grant": "Check that the app allows this flow, that a run-as user is set (client credentials) or the "
-            "user is pre-authorized and the certificate fits (JWT), and that base_url is My Domain's address.",
+            "invalid_grant": (
+                "Check that the app allows this flow, that a run-as user is set (client credentials) or the user is "
+                "pre-authorized and the certificate fits (JWT), and that base_url is My Domain's address."
+            ),
             "inactive_user": "Activate the integration user in Setup > Users.",
         }
         return AskPerson(
