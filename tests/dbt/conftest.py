@@ -1,0 +1,93 @@
+"""Fixtures for dbt tests: a manifest parsed once, and a runner that builds chosen models on a raw warehouse of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+sys.path.insert(0, str(Path(__file__).parent))  # raw_warehouse is a plain module beside the tests
+
+
+class Dbt:
+    """dbt in this process, its target folder, log and warehouse in a folder of the test's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.warehouse = folder / "warehouse.duckdb"
+        self.target = folder / "target"
+
+    def run(self, *arguments: str) -> Any:
+        """Invoke dbt and return its result object; the caller asserts on `.success`."""
+        from dbt.cli.main import dbtRunner  # takes seconds to import: only tests that need it pay
+
+        places = [
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(self.target),
+            "--log-path",
+            str(self.folder / "logs"),
+        ]
+        before = os.environ.get("TIEOUT_WAREHOUSE")
+        os.environ["TIEOUT_WAREHOUSE"] = str(self.warehouse)
+        try:
+            return dbtRunner().invoke([*arguments, *places, "--quiet"])
+        finally:
+            if before is None:
+                del os.environ["TIEOUT_WAREHOUSE"]
+            else:
+                os.environ["TIEOUT_WAREHOUSE"] = before
+
+    def build(self, *selectors: str) -> Any:
+        """`dbt build` of `selectors`, failures told by name and message."""
+        outcome = self.run("build", "--select", *selectors)
+        return outcome
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Rows of the warehouse as dictionaries."""
+        with duckdb.connect(str(self.warehouse), read_only=True) as database:
+            database.execute("set TimeZone = 'UTC'")
+            cursor = database.execute(sql)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def failures(outcome: Any) -> dict[str, str]:
+    """Name -> message of everything in a dbt outcome that did not pass."""
+    if outcome.exception is not None:
+        return {"dbt": str(outcome.exception)}
+    return {
+        result.node.name: str(result.message)
+        for result in outcome.result.results
+        if result.status not in ("pass", "success", "no-op", "skipped")
+    }
+
+
+@pytest.fixture(scope="session")
+def failures_of() -> Callable[[Any], dict[str, str]]:
+    return failures
+
+
+@pytest.fixture(scope="session")
+def new_dbt(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Dbt]:
+    """A Dbt in a fresh folder."""
+    return lambda name: Dbt(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The manifest that `dbt parse` writes, as JSON."""
+    dbt = Dbt(tmp_path_factory.mktemp("manifest"))
+    outcome = dbt.run("parse")
+    assert outcome.success, outcome.exception
+    yield json.loads((dbt.target / "manifest.json").read_text())
