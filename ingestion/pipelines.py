@@ -472,7 +472,10 @@ def _settle(this: Run, folder: Path, db: duckdb.DuckDBPyConnection, report: Load
             everything = folder / f"{table.name}.all.parquet"
             if everything.exists():
                 _mark_gone(this, db, table, name, everything, folder.name, report, suspicious)
-        for name, statement in this.after_load:
+        there = _tables_of(db, dataset_name(this.platform))
+        for name, needed, statement in this.after_load:
+            if not there.issuperset((name, *needed)):
+                continue
             for row in db.execute(statement, [this.connection]).fetchall():
                 if row[0]:
                     report.deleted[name] = report.deleted.get(name, 0) + int(row[0])
@@ -487,6 +490,11 @@ def _settle(this: Run, folder: Path, db: duckdb.DuckDBPyConnection, report: Load
         shutil.rmtree(folder)
     if suspicious:
         raise suspicious[0]
+
+
+def _tables_of(db: duckdb.DuckDBPyConnection, dataset: str) -> set[str]:
+    rows = db.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = ?", [dataset]).fetchall()
+    return {str(name) for (name,) in rows}
 
 
 def _loaded_by(db: duckdb.DuckDBPyConnection, dataset: str, connection: str) -> Any:

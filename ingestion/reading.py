@@ -121,7 +121,7 @@ class Run:
     live: dict[str, int] = field(default_factory=dict)
     """Rows by table that the warehouse holds and that are not deleted, as of the start of this run, where known."""
     tables: tuple[Table, ...] = ()
-    after_load: tuple[tuple[str, str], ...] = ()
+    after_load: tuple[tuple[str, tuple[str, ...], str], ...] = ()
     observed_at: datetime | None = None
     client: Any = None
     _reader: Reader | None = None

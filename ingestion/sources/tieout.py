@@ -198,7 +198,7 @@ class JournalReader:
             return
         found = sa.Table(table.vendor_object, sa.MetaData(), autoload_with=self.engine)
         query = sa.select(*(found.c[name] for name in fields if name in found.c))
-        if window.since is not None and table.cursor in found.c:
+        if window.since is not None and table.cursor and table.cursor in found.c:
             since: Any = window.since
             if self.engine.dialect.name == "sqlite":  # the journal keeps times as ISO text of one width
                 since = since.isoformat(timespec="microseconds")
