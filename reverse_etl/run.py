@@ -1,4 +1,4 @@
-"""The engine: plan, apply, explain. One object per home; the orchestration floor and the command line call nothing else.
+"""The engine: plan, apply, explain. One object per home; the floor above calls nothing else.
 
 engine = Engine(journal=Journal.open(url), snapshot=path, manifest=path, targets=connection -> Target)
 plan = engine.plan()            reads only; print(plan), plan.to_json(), plan.to_html()
@@ -13,7 +13,6 @@ import random as random_module
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -195,7 +194,7 @@ class Engine:
     sleep: Callable[[float], None] = time.sleep
     random: random_module.Random = field(default_factory=random_module.Random)
     stopwatch: Callable[[], float] = time.monotonic
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     lock_wait: float = 600.0
     """Seconds to wait for another run that is at work on the same sync."""
     settle: bool = True

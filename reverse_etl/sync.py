@@ -242,11 +242,15 @@ def read_sync(name: str, node: Mapping[str, Any], raw: Mapping[str, Any]) -> Syn
         if target in taken:
             read.wrong(f"fields.{column}", f"field {target!r} is already filled from column {taken[target]!r}")
         taken[target] = column
-    key = read.mapping("key")
-    if set(key) - {"column", "field"} or "column" not in key or ("field" not in key and mode is not Mode.update):
+    business_key = read.mapping("key")
+    if (
+        set(business_key) - {"column", "field"}
+        or "column" not in business_key
+        or ("field" not in business_key and mode is not Mode.update)
+    ):
         read.wrong("key", "needs `column` and `field`")
-    if key.get("field") in taken:
-        read.wrong("key.field", f"{key['field']!r} is written by the key itself; take it out of fields")
+    if business_key.get("field") in taken:
+        read.wrong("key.field", f"{business_key['field']!r} is written by the key itself; take it out of fields")
     references = read.mapping("references")
     for column in references:
         if column not in fields:
@@ -264,8 +268,8 @@ def read_sync(name: str, node: Mapping[str, Any], raw: Mapping[str, Any]) -> Syn
         name=name,
         platform=read.text("platform"),
         object=read.text("object"),
-        key_column=key.get("column", ""),
-        key_field=key.get("field", ""),
+        key_column=business_key.get("column", ""),
+        key_field=business_key.get("field", ""),
         mode=mode,
         fields=fields,
         database=str(node.get("database") or ""),
@@ -328,7 +332,8 @@ def read_syncs(manifest: Mapping[str, Any], platforms: Sequence[str] | None = No
                     mistakes.append(f"{sync.file}: model {sync.name}: config.meta.sync.{key}: no sync named {other!r}")
             if platforms is not None and sync.platform not in platforms:
                 mistakes.append(
-                    f"{sync.file}: model {sync.name}: config.meta.sync.platform: {sync.platform!r} cannot be written to; "
+                    f"{sync.file}: model {sync.name}: config.meta.sync.platform: {sync.platform!r} cannot be written "
+                    "to; "
                     f"there are: {', '.join(platforms)}"
                 )
     if mistakes:

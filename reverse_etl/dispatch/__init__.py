@@ -1,1 +1,1 @@
-"""Journal -> target -> receipt: staging, sending in the largest batches, reading back what nobody answered, settling."""
+"""Journal -> target -> receipt: staging, sending in the largest batches, reading back what got no answer, settling."""

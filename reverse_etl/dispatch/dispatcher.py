@@ -116,7 +116,7 @@ class Dispatcher:
         run_id: str,
         sleep: Callable[[float], None],
         random: random_module.Random,
-        patience: Patience = Patience(),  # noqa: B008 - frozen
+        patience: Patience = Patience(),
     ) -> None:
         self.journal = journal
         self.sync = sync
@@ -216,7 +216,7 @@ class Dispatcher:
         return self._kinds[plan_id]
 
     def rows(self, entries: Sequence[Entry]) -> tuple[list[_Ready], list[Move]]:
-        """Entries as rows, references replaced by target ids; those that must wait for a reference come back as moves."""
+        """Entries as rows, references replaced by target ids; those that must wait for one come back as moves."""
         references = self.sync.field_references()
         optional = {self.sync.fields[c] for c in self.sync.optional_references}
         create_only = {self.sync.fields[c] for c in self.sync.create_only}
@@ -279,7 +279,7 @@ class Dispatcher:
     # -- recover ----------------------------------------------------------------------------------------------------
 
     def recover(self) -> None:
-        """Take up what an earlier run left in `sent`. Afterwards only rows of vendor jobs still under way are `sent`."""
+        """Take up what an earlier run left in `sent`. Afterwards only rows of jobs still under way are `sent`."""
         running: set[str] = set()
         for batch in self.journal.open_batches(self.sync.name):
             entries = [e for e in self.journal.entries_by(batch_id=batch["batch_id"]) if e.state is State.sent]
@@ -819,7 +819,7 @@ class Dispatcher:
         return 0.0
 
     def _finish_job(self, handle: JobHandle, batch: Sequence[_Ready]) -> None:
-        """Ask for a job's results until they are there; patience exhausted -> the entries stay `sent`, for a later run."""
+        """Ask for a job's results until they are there; out of patience -> the entries stay `sent`, for a later run."""
         target: Any = self.target(handle.connection)
         rows = [r.row for r in batch]
         pause = self.patience.job_pause

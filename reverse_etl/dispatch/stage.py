@@ -74,9 +74,8 @@ def _new_entries(
             hold_kind, reason = row["hold_kind"], row["why_held"]
             if not held:
                 hold_kind, reason = ("brake", plan.brake.message) if plan.brake else (None, None)
-            if row["is_carried"]:
-                if not _carry(journal, tx, row, hold_kind, reason, plan_id):
-                    continue
+            if row["is_carried"] and not _carry(journal, tx, row, hold_kind, reason, plan_id):
+                continue
             yield {
                 "entry_id": journal.ids(),
                 "ordinal": ordinal,

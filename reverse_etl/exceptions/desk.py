@@ -236,9 +236,10 @@ class Desk:
         if sync is not None:
             query = query.where(x.c.sync == sync)
         with self.journal.read() as c:
+            rows: Iterable[Any] = c.execute(query)
             return [
                 Group(sync=s, kind=k, code=code or "", cause=cause, count=n, example=example, oldest=oldest)
-                for s, k, code, cause, n, example, oldest in c.execute(query)
+                for s, k, code, cause, n, example, oldest in rows
             ]
 
     def _one(self, exception_id: str) -> Exceptional:
@@ -325,7 +326,7 @@ class Desk:
         )
         if key:
             query = query.where(e.c.key == key)
-        ids = list(tx.execute(query).scalars())
+        ids: list[str] = list(tx.execute(query).scalars())
         return self.journal.move(tx, [Move(entry_id=i, to=State.pending, reason=f"retried by {actor}") for i in ids])
 
     def approve(self, sync: str, *, actor: str, entry_ids: Sequence[str] | None = None) -> int:
@@ -339,7 +340,7 @@ class Desk:
             e.c.sync == sync, e.c.state == State.held.value, e.c.hold_kind.in_(["approval", "brake"])
         )
         with self.journal.write(sync) as tx:
-            ids = list(tx.execute(query.order_by(e.c.ordinal)).scalars())
+            ids: list[str] = list(tx.execute(query.order_by(e.c.ordinal)).scalars())
             if entry_ids is not None:
                 wanted = set(entry_ids)
                 ids = [i for i in ids if i in wanted]

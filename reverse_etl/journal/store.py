@@ -99,7 +99,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """One entry's next state, with what is learnt on the way. None leaves the column as it is; `reason` is always set."""
+    """One entry's next state, with what is learnt on the way. None leaves the column; `reason` is always set."""
 
     entry_id: str
     to: State
@@ -461,9 +461,8 @@ class Journal:
 
     def _complain(self, tx: Connection, to: State, entry_ids: Sequence[str], moved: int) -> None:
         e = schema.entries
-        states = dict(
-            tx.execute(select(e.c.entry_id, e.c.state).where(e.c.entry_id.in_(entry_ids[:_KEYS]))).tuples().all()
-        )
+        found: Iterable[Any] = tx.execute(select(e.c.entry_id, e.c.state).where(e.c.entry_id.in_(entry_ids[:_KEYS])))
+        states: dict[str, str] = {entry_id: state for entry_id, state in found}
         # Those that moved are in `to` by now; an entry already there beforehand cannot be told apart and is not named.
         wrong = [i for i in entry_ids if states.get(i) != to.value] or list(entry_ids)
         raise IllegalMove(to, len(entry_ids), moved, wrong[0], states.get(wrong[0], "not in the journal"))
@@ -512,7 +511,8 @@ class Journal:
         if sync is not None:
             query = query.where(e.c.sync == sync)
         with self.read() as c:
-            return {(s, con, state): n for s, con, state, n in c.execute(query)}
+            rows: Iterable[Any] = c.execute(query)
+            return {(s, con, state): n for s, con, state, n in rows}
 
     def next_ordinal(self, tx: Connection) -> int:
         """One more than the largest ordinal ever given."""
@@ -646,7 +646,8 @@ class Journal:
         with self.read() as c:
             for part in chunked(sorted(set(keys)), _KEYS):
                 query = select(k.c.key, k.c.connection, k.c.target_id).where(k.c.sync == sync, k.c.key.in_(part))
-                for key, connection, target_id in c.execute(query):
+                rows: Iterable[Any] = c.execute(query)
+                for key, connection, target_id in rows:
                     found.setdefault(key, {})[connection] = target_id
         return found
 

@@ -1,6 +1,6 @@
 """One sync's desired rows against what we know to be on the platform, as one SQL statement.
 
-Flows through: the sync model's table (DuckDB file, read only), known records and open entries (Arrow, from the journal).
+Flows through: the sync model's table (DuckDB file, read only), known records and open entries (Arrow).
 Comes out: a temporary DuckDB table `changes` with one row per desired record that is not simply unchanged, field-level
 JSON texts ready for the journal, and the entries that a newer wish replaces. No Python runs per row; unchanged rows are
 only counted.
@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from reverse_etl.journal.states import IN_DOUBT, State
+from reverse_etl.journal.states import IN_DOUBT
 from reverse_etl.sync import Approval, Mode, SyncSettings
 from reverse_etl.values import Kind
 
@@ -159,7 +159,8 @@ class Diff:
                 what = "cast it to a decimal" if _UNSAFE.match(types[name]) else "cast it, or list it under json"
                 what = "a reference holds the other sync's key; cast it to varchar" if name in sync.references else what
                 raise ModelError(
-                    f"{sync.file}: model {sync.name}: column {name} has type {types[name]}, which cannot be sent; {what}"
+                    f"{sync.file}: model {sync.name}: column {name} has type {types[name]}, "
+                    f"which cannot be sent; {what}"
                 )
             columns.append(_Column(name, target, kind, types[name]))
         if sync.amount_column and not re.match(r"DECIMAL|.*INT", types[sync.amount_column].upper()):
@@ -172,16 +173,17 @@ class Diff:
     def _check_keys(self) -> None:
         key, name = quoted(self.sync.key_column), self.sync.name
         empty, total = self._db.execute(
-            f"select count(*) filter (where coalesce(cast({key} as varchar), '') = '' or coalesce(_connection, '') = ''),"
-            f" count(*) from {self._table}"
+            f"select count(*) filter (where coalesce(cast({key} as varchar), '') = '' or coalesce(_connection, '') = '')"
+            f", count(*) from {self._table}"
         ).fetchall()[0]
         if empty:
             raise ModelError(
-                f"{self.sync.file}: model {name}: {empty} of {total} rows have no {self.sync.key_column} or no _connection"
+                f"{self.sync.file}: model {name}: {empty} of {total} rows have no {self.sync.key_column} "
+                "or no _connection"
             )
         doubles = self._db.execute(
-            f"select _connection, cast({key} as varchar) k, count(*) n from {self._table} group by all having count(*) > 1"
-            f" order by 1, 2 limit 5"
+            f"select _connection, cast({key} as varchar) k, count(*) n from {self._table} group by all"
+            " having count(*) > 1 order by 1, 2 limit 5"
         ).fetchall()
         if doubles:
             named = ", ".join(f"{k} ({n} rows, connection {c})" for c, k, n in doubles)
@@ -293,7 +295,8 @@ class Diff:
             f"""
             create table changes as
             with desired as (
-                select cast(d.{quoted(sync.key_column)} as varchar) as key, cast(d._connection as varchar) as connection,
+                select cast(d.{quoted(sync.key_column)} as varchar) as key,
+                    cast(d._connection as varchar) as connection,
                     {reserved("_target_id")} as asked_id, {reserved("_hold_reason")} as hold_reason,
                     {reserved("_source_refs")} as source_refs, {amount} as amount, {currency} as currency,
                     {", ".join(wanted)}
@@ -391,12 +394,14 @@ class Diff:
         fresh_amounts = {
             currency: _money(total)
             for currency, total in db.execute(
-                f"select coalesce(currency, ''), sum(abs(amount)) from changes where {writes} and amount is not null group by 1"
+                f"select coalesce(currency, ''), sum(abs(amount)) from changes where {writes}"
+                " and amount is not null group by 1"
             ).fetchall()
         }
         digest = db.execute(
             "select cast(bit_xor(md5_number(concat_ws(chr(31), connection, key, action, verb, target_id,"
-            " fields_json, why_held))) as varchar) || ':' || count(*) from changes where action not in ('retired', 'unchanged')"
+            " fields_json, why_held))) as varchar) || ':' || count(*) from changes"
+            " where action not in ('retired', 'unchanged')"
         ).fetchall()[0][0]
         return Tally(
             desired=desired,
@@ -413,7 +418,8 @@ class Diff:
     # -- what the journal gets --------------------------------------------------------------------------------------
 
     _ROW = (
-        "connection, key, action, verb, adopt, target_id, target_version, hold_kind, why_held, fields_json, before_json,"
+        "connection, key, action, verb, adopt, target_id, target_version, hold_kind, why_held, fields_json, "
+        "before_json,"
         " case when desired_json is distinct from fields_json then desired_json end as desired_json, desired_digest,"
         " cast(amount as varchar) as amount, currency, source_refs, is_carried, open_id, open_state, open_hold_kind,"
         " open_reason, approved"
@@ -431,11 +437,16 @@ class Diff:
     def replaced(self) -> Iterator[list[str]]:
         """Open entries, not in doubt, that no longer say what is desired: changed, satisfied or gone from the model."""
         doubt = ", ".join(literal(s.value) for s in sorted(IN_DOUBT))
-        reader = self._db.cursor().sql(
-            "select o.entry_id from open_entries as o left join changes as c on o.entry_id = c.open_id"
-            f" where o.state not in ({doubt}) and (c.open_id is null or c.action in ('unchanged', 'retired') or not c.is_carried)"
-            " order by 1"
-        ).to_arrow_reader(20_000)
+        reader = (
+            self._db.cursor()
+            .sql(
+                "select o.entry_id from open_entries as o left join changes as c on o.entry_id = c.open_id"
+                f" where o.state not in ({doubt}) and (c.open_id is null or c.action in ('unchanged', 'retired')"
+                " or not c.is_carried)"
+                " order by 1"
+            )
+            .to_arrow_reader(20_000)
+        )
         for part in reader:
             yield part.column(0).to_pylist()
 

@@ -18,7 +18,7 @@ ACTIONS = ("create", "update", "adopt", "held", "refused", "in_doubt")
 
 
 class ConservationBroken(Exception):
-    """desired = unchanged + create + update + adopt + held + refused + in_doubt does not hold: a fault in the engine."""
+    """desired = unchanged + create + update + adopt + held + refused + in_doubt does not hold: an engine fault."""
 
 
 @dataclass(frozen=True, kw_only=True)

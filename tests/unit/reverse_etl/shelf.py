@@ -29,7 +29,7 @@ from reverse_etl.targets.base import (
 
 Fault = str
 """One of: lost (request never arrived), reply_lost (done, no answer), wait, not_sent, retry, ask, html, refuse,
-half (every second row asks to be tried again), silent (every second row is not mentioned), twice (two answers a row)."""
+half (every second row asks to be tried again), silent (every second row is not mentioned), twice (two answers)."""
 
 
 @dataclass
@@ -97,8 +97,10 @@ class Shelf:
         answer: dict[str, tuple[Found, ...]] = {}
         for key in keys:
             hits = (
-                [key] if key in self.world.records else []
-            ) if key_field == TARGET_ID else [i for i, r in self.world.records.items() if r["@key"] == key]
+                ([key] if key in self.world.records else [])
+                if key_field == TARGET_ID
+                else [i for i, r in self.world.records.items() if r["@key"] == key]
+            )
             answer[key] = tuple(self._found(i, fields) for i in hits)
         return answer
 

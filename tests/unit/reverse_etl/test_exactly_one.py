@@ -1,0 +1,230 @@
+"""One effect for one intent, whatever is lost and wherever the process dies.
+
+The first part is exhaustive: a clean run is counted step by step (each journal commit, each call, before and after),
+then run again once per step with a crash there, and every time an ordinary run must make it whole. The second part lets
+hypothesis mix lost requests, lost replies, pauses, row errors and crashes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from reverse_etl.journal.states import State
+from reverse_etl.journal.store import Journal
+from reverse_etl.sync import Mode
+from reverse_etl.targets.base import KeyKind, Promise, Receipt, Verb
+from tests.unit.reverse_etl.conftest import Firm, counting, invoice, ticking
+from tests.unit.reverse_etl.shelf import Shelf
+
+
+class Crash(BaseException):
+    """The process is gone. Not an Exception, so that nothing can swallow it."""
+
+
+class Tripwire:
+    """Counts steps, and crashes at one of them."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.steps = 0
+
+    def __call__(self) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            raise Crash
+
+
+class CrashingJournal(Journal):
+    """A journal that may die before a commit (nothing of it stays) and after one (all of it stays)."""
+
+    wire: Callable[[], None] = staticmethod(lambda: None)
+
+    @contextlib.contextmanager
+    def write(self, sync: str) -> Iterator[Connection]:
+        with super().write(sync) as tx:
+            yield tx
+            self.wire()
+        self.wire()
+
+
+class CrashingShelf(Shelf):
+    """A platform whose caller may die before a call and after it was done."""
+
+    wire: Callable[[], None] = staticmethod(lambda: None)
+
+    def find(self, *args: Any, **kwargs: Any) -> Any:
+        self.wire()
+        found = super().find(*args, **kwargs)
+        self.wire()
+        return found
+
+    def write(self, *args: Any, **kwargs: Any) -> Any:
+        self.wire()
+        receipts = super().write(*args, **kwargs)
+        self.wire()
+        return receipts
+
+    def open_job(self, *args: Any, **kwargs: Any) -> Any:
+        self.wire()
+        handle = super().open_job(*args, **kwargs)
+        self.wire()
+        return handle
+
+    def submit_job(self, *args: Any, **kwargs: Any) -> None:
+        self.wire()
+        super().submit_job(*args, **kwargs)
+        self.wire()
+
+    def reattach(self, *args: Any, **kwargs: Any) -> Any:
+        self.wire()
+        receipts = super().reattach(*args, **kwargs)
+        self.wire()
+        return receipts
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "enforced key": {},
+    "stored reference": {"key_kind": KeyKind.reference, "promise": Promise.in_doubt_resolved_by_read_back},
+    "refuses doubles": {"key_kind": KeyKind.upsert_key, "promise": Promise.in_doubt_resolved_by_read_back},
+    "job": {"job_rows": 4},
+}
+
+
+def story(folder: Path, kind: dict[str, Any], *, mode: Mode = Mode.upsert) -> Firm:
+    """Two records there already (one of them to be adopted, one to be updated), seven to be made."""
+    firm = Firm(folder, CrashingJournal.in_memory(clock=ticking(), ids=counting()))
+    firm.shelf = CrashingShelf(firm.world, batch=3, max_find=4, **kind)
+    firm.change(mode=mode)
+    firm.desire([invoice("INV_0", "before")])
+    firm.run()
+    if mode is Mode.upsert:
+        firm.world.records["old"] = {"@key": "", "@version": 0}
+    rows = [invoice("INV_0", "before" if mode is Mode.create else "after")]
+    rows += [invoice(f"INV_{n}") for n in range(1, 8)]
+    rows += [invoice("INV_8", _target_id="old")] if mode is Mode.upsert else []
+    firm.desire(rows)
+    firm.world.log.clear()
+    return firm
+
+
+def wire_up(firm: Firm, wire: Callable[[], None]) -> None:
+    firm.journal.wire = wire  # type: ignore[attr-defined]
+    firm.shelf.wire = wire  # type: ignore[attr-defined]
+
+
+def whole(firm: Firm, *, adopted: bool = True) -> None:
+    """The independent checker: the platform's own records and log against the model, and the journal against both."""
+    keys = firm.world.by_key()
+    expected = {f"INV_{n}" for n in range(9 if adopted else 8)}
+    assert dict(keys) == dict.fromkeys(expected, 1), f"missing or double: {keys}"
+    created = [key for what, key, _ in firm.world.log if what == "created"]
+    assert sorted(created) == [f"INV_{n}" for n in range(1, 8)], created
+    names = {r["@key"]: r["name"] for r in firm.world.records.values()}
+    if adopted:
+        assert names["INV_0"] == "after"
+    sync = firm.syncs[0].name
+    known = {key: record.target_id for (_, key), record in firm.journal.known(sync).items()}
+    assert known == {record["@key"]: target_id for target_id, record in firm.world.records.items()}
+    states = {state for (_, _, state) in firm.journal.counts(sync)}
+    assert states <= {State.settled, State.superseded}, firm.journal.counts(sync)
+
+
+def quiet(firm: Firm) -> None:
+    """Ordinary runs until nothing is left to do; three must be enough once nothing fails any more."""
+    firm.world.fault = lambda step: None
+    for _ in range(3):
+        report = firm.run()
+        if report.ok and not report.planned and not report.mismatched:
+            return
+    pytest.fail(f"not quiet after three runs: {report}")
+
+
+@pytest.mark.parametrize("mode", [Mode.upsert, Mode.create])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crash_at_any_step_leaves_nothing_double_and_nothing_missing(kind: str, mode: Mode, tmp_path: Path) -> None:
+    clean = story(tmp_path, KINDS[kind], mode=mode)
+    counted = Tripwire()
+    wire_up(clean, counted)
+    clean.run()
+    whole(clean, adopted=mode is Mode.upsert)
+    assert counted.steps > 15
+    for step in range(1, counted.steps + 1):
+        firm = story(tmp_path, KINDS[kind], mode=mode)
+        wire_up(firm, Tripwire(step))
+        with pytest.raises(Crash):
+            firm.run()
+        wire_up(firm, lambda: None)
+        quiet(firm)
+        whole(firm, adopted=mode is Mode.upsert)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "fault", ["lost", "reply_lost", "wait", "not_sent", "retry", "ask", "html", "half", "silent", "twice"]
+)
+def test_a_fault_in_any_call_leaves_nothing_double_and_nothing_missing(kind: str, fault: str, tmp_path: Path) -> None:
+    for call in range(1, 14):
+        firm = story(tmp_path, KINDS[kind])
+        numbers = iter(range(1, 1_000_000))
+        firm.world.fault = lambda step, call=call, numbers=numbers: fault if next(numbers) == call else None
+        firm.run()
+        quiet(firm)
+        whole(firm)
+
+
+FAULTS = st.sampled_from(
+    ["", "", "", "lost", "reply_lost", "wait", "not_sent", "retry", "half", "silent", "twice", "html", "crash"]
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kind=st.sampled_from(sorted(KINDS)),
+    faults=st.lists(FAULTS, max_size=25),
+    crashes=st.lists(st.integers(1, 60), max_size=3),
+)
+def test_no_mix_of_faults_and_crashes_doubles_or_loses_a_record(kind: str, faults: list[str], crashes: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        firm = story(Path(folder), KINDS[kind])
+        script = iter(faults)
+
+        def fault(_step: str) -> str | None:
+            told = next(script, "")
+            if told == "crash":
+                raise Crash
+            return told or None
+
+        firm.world.fault = fault
+        for at in [*crashes, None, None]:
+            wire_up(firm, Tripwire(at))
+            with contextlib.suppress(Crash):
+                firm.run()
+        wire_up(firm, lambda: None)
+        quiet(firm)
+        whole(firm)
+
+
+def test_an_engine_that_trusts_its_own_retry_would_be_found_out(tmp_path: Path) -> None:
+    """The harness can fail: with the read-back planted away, a lost reply leaves doubles."""
+    firm = story(tmp_path, KINDS["stored reference"])
+    firm.shelf.read_back = lambda object, rows, **_: {row.entry_id: () for row in rows}  # type: ignore[method-assign]
+    firm.shelf.find = lambda object, key_field, keys, fields: {key: () for key in keys}  # type: ignore[method-assign]
+    faults = iter(["reply_lost"])
+    firm.world.fault = lambda step: next(faults, None) if step == "write" else None
+    firm.run(settle=False)
+    with pytest.raises(AssertionError, match="missing or double"):
+        whole(firm)
+
+
+def test_rows_and_receipts_are_what_the_protocol_says() -> None:
+    assert {v.value for v in Verb} == {"create", "update"}
+    assert Receipt.__dataclass_params__.frozen  # type: ignore[attr-defined]
