@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ingestion.changes import snapshot
 from ingestion.errors import TruncatedRead
 from ingestion.reading import Row, Run, Window
 from ingestion.tables import CENTS, COUNT, DATE, FLAG, ID, JSON, LEDGER, RATIO, TEXT, TIME, Deletes, Table, fields
@@ -670,6 +671,26 @@ class KantataReader:
 
     def deletion(self, table: Table) -> tuple[str | None, str] | None:
         return (None, "deleted_at") if "deleted_at" in table.columns else None
+
+
+# Probed by `ingestion.changes`: one call each.
+WATCHED = (
+    "workspaces",
+    "workspace_groups",
+    "stories",
+    "time_entries",
+    "timesheet_submissions",
+    "expenses",
+    "billing_milestones",
+    "invoices",
+    "external_payments",
+)
+
+
+def newest(client: KantataClient, tables: Sequence[Table]) -> dict[str, str]:
+    """Newest change and number of rows by table; only the number for lists that cannot be sorted by change."""
+    found = client.newest_change([table.vendor_object for table in tables])
+    return {t.name: snapshot(found[t.vendor_object].newest, found[t.vendor_object].count) for t in tables}
 
 
 def open_reader(client: Any, run: Run) -> KantataReader:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ingestion.changes import snapshot
 from ingestion.errors import TruncatedRead
 from ingestion.reading import Row, Run, Window
 from ingestion.tables import COUNT, DATE, FX, ID, LEDGER, LETTER, TEXT, TIME, Deletes, Table, fields
@@ -560,6 +561,16 @@ def _moment(moment: datetime) -> str:
 def _is_document(alias: str) -> str:
     types = ", ".join(f"'{name}'" for name in DOCUMENTS)
     return f"{alias}.type IN ({types})"
+
+
+# Probed by `ingestion.changes`: one query for all of them.
+WATCHED = ("customer", "job", "employee", "transaction", "deletedrecord")
+
+
+def newest(client: NetSuiteClient, tables: Sequence[Table]) -> dict[str, str]:
+    """Newest change by table, in one call; deletes show as the newest of `deletedrecord`."""
+    found = client.newest_change({table.vendor_object: str(table.cursor) for table in tables})
+    return {table.name: snapshot(found[table.vendor_object]) for table in tables}
 
 
 def open_reader(client: Any, run: Run) -> NetSuiteReader:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ingestion.changes import snapshot
 from ingestion.errors import TruncatedRead
 from ingestion.reading import Row, Run, Window
 from ingestion.tables import COUNT, DATE, FLAG, FX, ID, MONEY, RATIO, TEXT, TIME, Deletes, Table, fields
@@ -338,6 +339,16 @@ class SalesforceReader:
 
     def deletion(self, table: Table) -> tuple[str | None, str] | None:
         return ("IsDeleted", "SystemModstamp") if "IsDeleted" in table.columns else None
+
+
+# Probed by `ingestion.changes`: one call for all of them.
+WATCHED = ("account", "contact", "opportunity", "opportunity_line_item", "product2", "user")
+
+
+def newest(client: SalesforceClient, tables: Sequence[Table]) -> dict[str, str]:
+    """Newest change and number of rows by table, in one call."""
+    found = client.newest_change([table.vendor_object for table in tables])
+    return {t.name: snapshot(found[t.vendor_object].newest, found[t.vendor_object].count) for t in tables}
 
 
 def open_reader(client: Any, run: Run) -> SalesforceReader:
