@@ -510,7 +510,15 @@ class NetSuiteClient:
 
     # -- batches ----------------------------------------------------------------------------------------------------
 
-    def submit_batch(self, type: str, items: Sequence[Mapping[str, Any]], method: str, idempotency_key: str) -> str:
+    def submit_batch(
+        self,
+        type: str,
+        items: Sequence[Mapping[str, Any]],
+        method: str,
+        idempotency_key: str,
+        *,
+        replace: Sequence[str] = (),
+    ) -> str:
         """Send up to 100 records as one job; returns the job's id.
 
         The vendor takes each `idempotency_key` once: sending the same call again answers with the first job's id, so
@@ -526,8 +534,9 @@ class NetSuiteClient:
         }
         try:
             response = self.api.request(
-                method, f"{_RECORD}/{type}", json={"items": list(items)}, headers=headers, idempotent=True
-            )
+                method, f"{_RECORD}/{type}", json={"items": list(items)}, headers=headers, idempotent=True,
+                params={"replace": ",".join(replace)} if replace else None,
+            )  # fmt: skip
         except Conflict as conflict:
             if conflict.code == "IDEMPOTENCY_ERROR" and conflict.record.isdigit():
                 return conflict.record

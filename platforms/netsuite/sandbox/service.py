@@ -104,6 +104,7 @@ class NetSuiteService:
         self.store = store
         self.clock = SandboxClock(store)
         self._work = _Work()
+        self._preferences: dict[str, Any] = {}
         if "netsuite.schema" not in store.meta:
             store.script(";\n".join(schema.ddl()) + ";")
             store.meta["netsuite.schema"] = 1
@@ -512,6 +513,11 @@ class NetSuiteService:
             text = f"A {label} record with this ID already exists. You must enter a unique {label} ID for each record you create."
             raise Refusal("USER_ERROR", text, ["entityId"], 400)
 
+    def _auto_number(self, prefix: str) -> str | None:
+        if not self.preference("auto_numbers"):
+            return None
+        return f"{prefix}{self.number('auto.' + prefix, start=1001)}"
+
     def _new_customer(self, row: dict[str, Any], body: Body) -> None:
         person = row.get("isperson") == "T"
         if person and not (row.get("firstname") and row.get("lastname")):
@@ -527,7 +533,7 @@ class NetSuiteService:
         row["currency"] = row["currency"] or subsidiary["currency"]
         name = f"{row.get('firstname')} {row.get('lastname')}" if person else row["companyname"]
         row["altname"] = name
-        row["entityid"] = row.get("entityid") or name
+        row["entityid"] = row.get("entityid") or self._auto_number("CUST") or name
         self._name_is_free("customer", row)
         self.write_row(
             "customersubsidiaryrelationship",
@@ -541,16 +547,6 @@ class NetSuiteService:
                 "lastmodifieddate": self.now(),
             },
         )
-        change = body.sublists.get("addressBook")
-        if change is not None:
-            row["country"] = next(
-                (
-                    i["address"].get("country")
-                    for i in change.items
-                    if i.get("address") and i.get("defaultbilling") != "F"
-                ),
-                None,
-            )
 
     def _changed_customer(self, old: Mapping[str, Any], new: dict[str, Any]) -> None:
         if new["currency"] != old["currency"] or new["subsidiary"] != old["subsidiary"]:
@@ -589,9 +585,9 @@ class NetSuiteService:
             text = f"Customer {customer['entityid']} is inactive; a project cannot be added to it."
             raise Refusal("USER_ERROR", text, ["parent"], 400)
         row["customer"] = row["parent"]
-        row["entityid"] = row.get("entityid") or row.get("companyname")
-        if not row["entityid"]:
+        if not row.get("companyname") and not row.get("entityid"):
             raise Refusal("USER_ERROR", "Please enter value(s) for: Project Name", ["companyName"], 400)
+        row["entityid"] = row.get("entityid") or self._auto_number("PRJ") or row["companyname"]
         row["companyname"] = row.get("companyname") or row["entityid"]
         row["altname"] = row.get("altname") or row["companyname"]
         row["subsidiary"] = row.get("subsidiary") or customer["subsidiary"]

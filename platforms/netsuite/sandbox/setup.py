@@ -30,6 +30,9 @@ PREFERENCES: Mapping[str, Any] = {
     "approval_routing": True,
     # Whether applying a payment moves the invoice's lastmodifieddate. The vendor does not say; the worse case is default.
     "move_invoice_on_payment": False,
+    # Customers and projects without an entityId get a number for one; without this they get their name, which must then
+    # be unique.
+    "auto_numbers": True,
     # How often an asynchronous job still says "processing" before it says that it is done.
     "async_polls": 1,
     # TBA: refuse a token for 30 minutes after this many failed logins in a row; 0 never does.
