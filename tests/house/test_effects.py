@@ -1,6 +1,7 @@
-"""Clock, ids, chance, sleep and secrets of the machine are arguments: the engine and the clients never reach for them.
+"""Clock, ids, chance and sleep are arguments: the engine and the clients never reach for them.
 
-That is what lets a test, a replay and the simulator decide what time it is and which reply gets lost.
+That is what lets a test, a replay and the simulator decide what time it is and which reply gets lost. Nonces of a
+signature (`secrets.token_hex`) are free: nothing is decided by them, and they must never repeat.
 """
 
 from __future__ import annotations
@@ -27,9 +28,6 @@ REACHING = {
     "random.choice",
     "random.randint",
     "random.shuffle",
-    "secrets.token_hex",
-    "secrets.token_urlsafe",
-    "os.urandom",
 }
 
 

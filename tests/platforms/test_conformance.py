@@ -5,6 +5,7 @@ Run one room alone: `pytest tests/platforms/test_conformance.py -k salesforce`.
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.server
 import logging
 import random
@@ -23,9 +24,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from platforms.kit.budget import Budget
 from platforms.kit.context import ClientContext
 from platforms.kit.errors import AskPerson, BadAnswer, NotSent, PlatformError
-from platforms.kit.registry import PlatformSpec, platform_names, spec
+from platforms.kit.registry import Limits, PlatformSpec, platform_names, spec
 from platforms.kit.sandbox.registry import open_ready, sandbox, sandbox_names
 from platforms.kit.sandbox.server import RunningSandbox, ports_of, start_all
 from platforms.kit.secrets import Secret
@@ -66,6 +68,7 @@ def connect(
     *,
     naps: Naps | None = None,
     verify: str | bool = True,
+    budget: Budget | None = None,
 ) -> Any:
     """A client of the room, pointed at its running sandbox; `replaced` settings replace the sandbox's."""
     platform = spec(running.spec.name)
@@ -74,6 +77,7 @@ def connect(
         sleep=naps if naps is not None else Naps(),
         random=random.Random(SEED),
         verify=verify,
+        budget=budget,
         timeout=10,
     )
     return platform.connect({**settings_of(platform, running.env), **(replaced or {})}, context)
@@ -94,12 +98,22 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield sandbox_running
 
 
+def allow(running: RunningSandbox, limits: Limits) -> None:
+    """Let the sandbox allow this much from now on, as if nobody had asked it anything yet."""
+    httpx.post(f"{running.url}/_sandbox/limits", json=vars(limits), trust_env=False).raise_for_status()
+
+
 @pytest.fixture(autouse=True)
 def calm(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test leaves the sandbox without troubles."""
+    """Every test finds the sandbox without troubles and with the vendor's own limits."""
+    if "running" not in request.fixturenames:
+        yield
+        return
+    running = request.getfixturevalue("running")
+    limits = running.app.limits
     yield
-    if "running" in request.fixturenames:
-        request.getfixturevalue("running").faults.use("none")
+    running.faults.use("none")
+    allow(running, limits)
 
 
 # -- what a room declares --------------------------------------------------------------------------------------------
@@ -301,13 +315,33 @@ def refreshes(client: Any) -> bool:
     return bool(client.api.calls.snapshot()["auth"])
 
 
-def test_rough_weather_is_survived(running: RunningSandbox) -> None:
+@pytest.mark.parametrize("weather", ["rough", "chaos"])
+def test_bad_weather_is_survived(running: RunningSandbox, weather: str) -> None:
     naps = Naps()
     client = connect(running, naps=naps)
-    running.faults.use("rough")
+    allow(running, Limits())  # naps take no time here, so real limits would never be kept
+    running.faults.use(weather)
     for _ in range(60):
         touch(client)
-    assert naps, "the rough profile troubled nobody"
+    assert naps, f"the {weather} profile troubled nobody"
+
+
+def test_who_keeps_the_declared_limits_is_never_turned_away(running: RunningSandbox, tmp_path: Path) -> None:
+    room = spec(running.spec.name)
+
+    def work(_: int) -> None:
+        budget = Budget(tmp_path, room.name, **vars(room.limits))  # of its own files, like another process
+        client = connect(running, budget=budget)
+        for _ in range(10):
+            touch(client)
+
+    allow(running, running.app.limits)
+    httpx.delete(f"{running.url}/_sandbox/calls", trust_env=False)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    calls = running.app.calls()
+    assert calls["total"] >= 80
+    assert set(calls["by_status"]) <= {"200", "204"}, calls["by_route_and_status"]
 
 
 def test_no_secret_reaches_a_log_or_an_error(running: RunningSandbox, caplog: pytest.LogCaptureFixture) -> None:
