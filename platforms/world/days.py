@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 from platforms.kit.sandbox.clock import SandboxClock
-from platforms.kit.sandbox.service import Refusal
+from platforms.kit.sandbox.service import Refusal, Service
 from platforms.world import calendars, draw, names
 from platforms.world.adapters.crm import Crm
 from platforms.world.adapters.ledger import Bill, Books, InvoiceLine
@@ -94,24 +95,36 @@ class World:
                 del self.memory.entry_marks[old]
         if day.weekday() < 5:
             self._at(day, 8, 30)
-            self._finance(day, by_hand)
+            with self._together(self.books.service, self.psa.service):
+                self._finance(day, by_hand)
             self._at(day, 10)
-            self._leads(day)
+            with self._together(self.psa.service):
+                self._leads(day)
             self._at(day, 11)
             self._sales(day, by_hand)
             self._at(day, 14)
             self._duties(day)
-            if by_hand:
-                for code in self.handovers.pop(day, ()):
-                    self._hand_over(day, self.firm.deal(code))
-            self._delivery(day)
+            with self._together(self.books.service, self.psa.service):
+                if by_hand:
+                    for code in self.handovers.pop(day, ()):
+                        self._hand_over(day, self.firm.deal(code))
+                self._delivery(day)
             self._at(day, 17, 30)
             self._hours(day)
             if day.weekday() == 4:
                 self._at(day, 18, 15)
-                self._submit(day, calendars.monday(day), late=False)
+                with self._together(self.psa.service):
+                    self._submit(day, calendars.monday(day), late=False)
         self._at(day, 19)
         self.memory.today = day
+
+    @contextmanager
+    def _together(self, *services: Service) -> Iterator[None]:
+        """One commit for all that is done inside, which is faster; only while nobody else is there to wait."""
+        with ExitStack() as stack:
+            for service in services if not self.fresh else ():
+                stack.enter_context(service.store.transaction())
+            yield
 
     def _at(self, day: date, hour: int, minute: int = 0) -> None:
         moment = datetime.combine(day, time(hour, minute), UTC)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,6 @@ def living(tiny: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def services(tiny: Path) -> Iterator[dict[str, Service]]:
+def services(tiny: Path) -> dict[str, Service]:
     """The sandboxes of the tiny firm by role."""
-    yield {role: sandbox(name).open_service(tiny) for role, name in firm.ROLES.items()}
+    return {role: sandbox(name).open_service(tiny) for role, name in firm.ROLES.items()}
