@@ -12,8 +12,10 @@ repeated after any stumble. The other kind is repeated only when the vendor sure
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
+import os
 import ssl
 import threading
 import time
@@ -462,9 +464,11 @@ class ApiClient:
         return httpx.URL(f"{self.base_url}/{path_or_url.lstrip('/')}")
 
     def _tls(self, verify: ssl.SSLContext | str | bool) -> ssl.SSLContext | bool:
+        if verify is True:
+            return _public_authorities(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         if not isinstance(verify, str):
             return verify
-        context = ssl.create_default_context()
+        context = httpx.create_ssl_context()
         try:
             context.load_verify_locations(cafile=verify)
         except (OSError, ssl.SSLError) as error:
@@ -486,6 +490,12 @@ def _as_retry(error: Uncertain) -> Retry:
         request_id=error.request_id,
         retry_after=error.retry_after,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _public_authorities(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """httpx's usual context, made once per process (50 ms each): these variables are all that it depends on."""
+    return httpx.create_ssl_context()
 
 
 def _is_this_machine(host: str) -> bool:

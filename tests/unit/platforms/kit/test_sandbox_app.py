@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import http.client
 import time
 from collections.abc import Iterator
@@ -65,30 +65,41 @@ def test_more_than_the_rate_is_turned_away(toy: RunningSandbox, client: httpx.Cl
     assert [client.get("/echo/a").status_code for _ in range(5)] == [200, 200, 200, 429, 429]
 
 
-def test_more_than_the_concurrency_is_turned_away(toy: RunningSandbox) -> None:
-    toy.app.limits, toy.app.latency = Limits(concurrency=2), 0.1
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        statuses = list(pool.map(lambda n: httpx.get(f"{toy.url}/echo/{n}", trust_env=False).status_code, range(6)))
-    assert statuses.count(200) == 2
-    assert statuses.count(429) == 4
-    assert httpx.get(f"{toy.url}/echo/x", trust_env=False).status_code == 200  # slots are given back
-
-
-def test_requests_that_wait_behind_a_long_one_are_under_way_too(toy: RunningSandbox) -> None:
-    toy.app.limits = Limits(concurrency=2)
-    kept = [http.client.HTTPConnection(toy.url.removeprefix("http://"), timeout=10) for _ in range(7)]
+@contextlib.contextmanager
+def kept_connections(toy: RunningSandbox, number: int) -> Iterator[list[http.client.HTTPConnection]]:
+    """Connections that have been used already, so that requests on them arrive together."""
+    kept = [http.client.HTTPConnection(toy.url.removeprefix("http://"), timeout=10) for _ in range(number)]
     for connection in kept:
         connection.request("GET", "/echo/hello")
         connection.getresponse().read()
-    kept[0].request("GET", "/block")
-    notes: Any = toy.service
-    assert notes.entered.wait(10)
-    for connection in kept[1:]:
-        connection.request("GET", "/echo/waiting")
-    notes.release.set()
-    statuses = [connection.getresponse().status for connection in kept]
+    yield kept
     for connection in kept:
         connection.close()
+
+
+def test_more_than_the_concurrency_is_turned_away(toy: RunningSandbox) -> None:
+    with kept_connections(toy, 6) as kept:
+        toy.app.limits, toy.app.latency = Limits(concurrency=2), 0.3
+        for connection in kept:
+            connection.request("GET", "/echo/x")
+        answers = [connection.getresponse() for connection in kept]
+        statuses = [answer.status for answer in answers]
+        assert [answer.read() != b"" for answer in answers] == [True] * 6
+        assert (statuses.count(200), statuses.count(429)) == (2, 4)
+        kept[0].request("GET", "/echo/x")
+        assert kept[0].getresponse().status == 200  # the places are given back
+
+
+def test_requests_that_wait_behind_a_long_one_are_under_way_too(toy: RunningSandbox) -> None:
+    with kept_connections(toy, 7) as kept:
+        toy.app.limits = Limits(concurrency=2)
+        kept[0].request("GET", "/block")
+        notes: Any = toy.service
+        assert notes.entered.wait(10)
+        for connection in kept[1:]:
+            connection.request("GET", "/echo/waiting")
+        notes.release.set()
+        statuses = [connection.getresponse().status for connection in kept]
     assert statuses[0] == 200
     assert (statuses[1:].count(200), statuses[1:].count(429)) == (2, 4)
 
