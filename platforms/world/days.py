@@ -65,6 +65,7 @@ class World:
         self.firm, self.memory, self.crm, self.psa, self.books, self.clocks = firm, memory, crm, psa, books, clocks
         self.seed = firm.seed
         self.fresh = fresh
+        self.again = False
         self.done: Counter[str] = Counter()
         self.money: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.projects: dict[str, Project] = {}
@@ -89,7 +90,7 @@ class World:
         """Live one day. Calling it twice for a day is a mistake of the caller."""
         if self.fresh:
             self.look_around(day)
-        if day.weekday() == 0:
+        if day.weekday() == 0 and not (self.again and day.isoformat() in self.memory.entry_marks):
             self.memory.entry_marks[day.isoformat()] = self.psa.last_entry()
             for old in sorted(self.memory.entry_marks)[:-6]:
                 del self.memory.entry_marks[old]
@@ -198,6 +199,8 @@ class World:
         for number in range(first, self.firm.clients_on(day)):
             self._account(number)
         for deal in self.firm.deals_opened(day):
+            if self.again and self.crm.deal_named(deal.name) is not None:
+                continue
             account = self._account(deal.client)
             lead = self._email(deal.lead)
             id = self.crm.open_deal(deal, account, self._email(deal.seller), lead)
@@ -408,6 +411,9 @@ class World:
         self.psa.load_internal()
         work = self._by_person(day)
         people = [p for p in self.firm.people if p.bills and p.hired <= day and self.psa.has_user(p.email)]
+        if self.again:
+            wrote = self.psa.who_logged(day)
+            people = [p for p in people if p.email not in wrote]
 
         def rows() -> Iterator[Mapping[str, Any]]:
             for person in people:
@@ -503,7 +509,7 @@ class World:
             ):
                 self.psa.approve_expenses([report.id], project.lead)
                 self.done["expense reports approved"] += 1
-        if day < self.firm.scale.start:
+        if day < self.firm.scale.start or self.again:
             return
         for project in self.projects.values():
             if not project.runs_on(day) or project.status < 200:

@@ -142,7 +142,8 @@ def _move_in(world: World) -> None:
 def advance(state_dir: Path, days: int = 7, *, progress: Progress = _silent) -> dict[str, Any]:
     """Let the firm of `state_dir` live on for some calendar days; returns what happened, by kind, and the new day.
 
-    The sandboxes may be served by other processes meanwhile. Raises FileNotFoundError when no firm lives there,
+    The sandboxes may be served by other processes meanwhile. A day that was interrupted is lived to its end first and
+    nothing in it is done twice; its expenses are left out. Raises FileNotFoundError when no firm lives there,
     ValueError for less than one day, RuntimeError when its history was not finished.
     """
     if days < 1:
@@ -156,6 +157,9 @@ def advance(state_dir: Path, days: int = 7, *, progress: Progress = _silent) -> 
     for number in range(1, days + 1):
         day = first + timedelta(days=number)
         progress(f"{day:%A %d %B %Y}")
+        world.again = memory.begun == day.isoformat()
+        memory.begun = day.isoformat()
+        memory.save(state_dir)
         world.live(day)
         memory.save(state_dir)
     return _summary(world, {"from": first.isoformat(), "days": days})

@@ -28,6 +28,8 @@ class Memory:
     scale: str
     today: date
     finished: bool = False
+    begun: str = ""
+    """The day that was being lived when the file was last written; after an interruption it is lived to its end."""
     entry_marks: dict[str, int] = field(default_factory=dict)
     truth: list[dict[str, Any]] = field(default_factory=list)
     expected: dict[str, Any] = field(default_factory=dict)

@@ -523,6 +523,11 @@ class Psa:
 
         return len(self.service.insert_many("time_entries", vendor(), actor=self.admin()))
 
+    def who_logged(self, day: date) -> set[str]:
+        """The e-mail addresses of the people who have hours on a day."""
+        rows = self.service.rows("time_entries", "date_performed = ?", (day.isoformat(),))
+        return {self.email(row["user_id"]) for row in rows}
+
     def last_entry(self) -> int:
         """The highest time entry id there is (0 when none)."""
         found = self.service.store.one("SELECT max(id) AS id FROM time_entries")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import threading
 import tracemalloc
 from collections import defaultdict
 from datetime import date, timedelta
@@ -12,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from platforms.kit.sandbox.registry import sandbox
-from platforms.kit.sandbox.service import Service
+from platforms.kit.sandbox.service import Refusal, Service
 from platforms.world import firm
 from platforms.world.business import Firm, charge, code_of
 from platforms.world.memory import FILE
-from platforms.world.scales import SCALES, TODAY
+from platforms.world.scales import TODAY
 
 Services = dict[str, Service]
 
@@ -58,6 +60,47 @@ def test_populating_twice_does_nothing_the_second_time(tiny: Path) -> None:
     before = digests(tiny)
     assert firm.populate(tiny, 7, "tiny")["happened"] == {}
     assert digests(tiny) == before
+
+
+def test_a_day_that_was_interrupted_is_lived_to_its_end(living: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from platforms.world.days import World
+
+    def stumble(self: World, day: date) -> None:
+        raise KeyboardInterrupt
+
+    firm.advance(living, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(World, "_hours", stumble)
+        with pytest.raises(KeyboardInterrupt):
+            firm.advance(living, 1)
+    before = firm.today(living)
+    firm.advance(living, 1)
+    assert firm.today(living) == before + timedelta(days=1)
+    deals = [row["Name"] for row in sandbox("salesforce").open_service(living).rows("Opportunity")]
+    assert len(deals) == len(set(deals))
+
+
+def test_others_may_write_while_the_firm_lives_on(living: Path) -> None:
+    stop = threading.Event()
+    failed: list[BaseException] = []
+
+    def serve() -> None:
+        service = sandbox("salesforce").open_service(living)
+        account = next(iter(service.rows("Account")))["Id"]
+        try:
+            while not stop.is_set():
+                service.insert("Contact", {"AccountId": account, "LastName": "Visitor"}, actor="")
+        except (sqlite3.Error, Refusal) as error:  # told by the test, in its own thread
+            failed.append(error)
+
+    visitor = threading.Thread(target=serve)
+    visitor.start()
+    try:
+        firm.advance(living, 4)
+    finally:
+        stop.set()
+        visitor.join()
+    assert not failed
 
 
 def test_clocks_of_all_platforms_move_along(living: Path) -> None:
@@ -189,19 +232,15 @@ def test_finance_decides_a_draft_that_somebody_else_made(living: Path) -> None:
     assert not found or found[0]["status"] in ("A", "B", "E")
 
 
-def test_memory_does_not_grow_with_history(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_days_that_are_lived(living: Path) -> None:
     peaks = []
-    for months in (2, 4):
-        state = tmp_path / str(months)
-        state.mkdir()
-        size = SCALES["tiny"]
+    for days in (4, 16):
         tracemalloc.start()
-        until = size.first_deal + timedelta(days=30 * months)
-        firm.populate(state, 3, size, until=until)
+        firm.advance(living, days)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # Twice the history, nearly the same peak: only open work is kept in memory.
-    assert peaks[1] < peaks[0] * 1.5
+    # Four times the days, nearly the same peak: only a day's work is kept in memory.
+    assert peaks[1] < peaks[0] * 1.6
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "medium"])
