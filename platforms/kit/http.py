@@ -62,6 +62,8 @@ _LONGEST_ASKED_PAUSE = 120.0
 _LONGEST_TOTAL_PAUSE = 600.0
 # "Slow down" is no failure: it may be heard more often than max_attempts before giving up.
 _WAITS_PER_ATTEMPT = 3
+# The code of a Retry whose connection broke after the request may have left.
+_UNHEARD = "unheard"
 _IDS = ("x-request-id", "request-id", "x-correlation-id", "sfdc-request-id", "x-n-operationid")
 
 
@@ -295,7 +297,7 @@ class ApiClient:
             return NotSent(what, code="url")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError):
             return NotSent(what)
-        return _Unheard(what)
+        return Retry(what, code=_UNHEARD)
 
     def _believe(self, response: httpx.Response, idempotent: bool) -> None:
         """Return when the answer is a success in the API's own language; raise what it is otherwise."""
@@ -314,9 +316,8 @@ class ApiClient:
                 error.retry_after = self._retry_after(response)
             raise error
         if not idempotent and "json" in content_type and response.content:
-            self.json(
-                response
-            )  # a create's answer is believed only when it can be read; a read may be parsed elsewhere
+            # A create's answer is believed only when it can be read; a read's may be parsed elsewhere, by Arrow.
+            self.json(response)
 
     def _by_status(self, response: httpx.Response) -> PlatformError:
         status = response.status_code
@@ -372,7 +373,7 @@ class ApiClient:
             return False
         if idempotent:
             return True
-        if isinstance(error, _Unheard) or error.status is None or error.status >= 500 or error.status < 400:
+        if error.code == _UNHEARD or error.status is None or error.status >= 500 or error.status < 400:
             self._uncertain(error)
         return True
 
@@ -475,10 +476,6 @@ class ApiClient:
             step = f"Correct CONNECTIONS__{self.context.connection.upper()}__CA_BUNDLE."
             raise self._complete(AskPerson(f"the CA file {verify} cannot be used ({error})", next_step=step)) from error
         return context
-
-
-class _Unheard(Retry):
-    """The connection broke after the request may have left. Never leaves ApiClient for a non-idempotent request."""
 
 
 def _as_retry(error: Uncertain) -> Retry:
