@@ -40,7 +40,8 @@ TURN_TIMEOUT = 600.0
 # Marking fewer rows than this as deleted is never suspicious.
 SMALL_LOSS = 50
 
-_locks: dict[Path, filelock.FileLock] = {}
+# By process too: a forked child must not hold its parent's lock.
+_locks: dict[tuple[int, Path], filelock.FileLock] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ def warehouse_turn(home: Path | str | None = None, *, what: str = "", timeout: f
 
 @contextlib.contextmanager
 def _locked(path: Path, holder: Path, name: str, what: str, timeout: float) -> Iterator[None]:
-    lock = _locks.setdefault(path, filelock.FileLock(path, thread_local=True))
+    lock = _locks.setdefault((os.getpid(), path), filelock.FileLock(path, thread_local=True))
     outermost = not lock.is_locked
     try:
         lock.acquire(timeout=timeout)
@@ -357,9 +358,12 @@ def _remote_version(pipe: dlt.Pipeline, db: duckdb.DuckDBPyConnection) -> int | 
     """The version of this pipeline's state that the warehouse holds; None when it holds none."""
     import duckdb
 
+    name = pipe.dataset_name
     try:
+        # As dlt does it: a package that was dropped half-way may have left its state behind, but never its load.
         row = db.execute(
-            f'SELECT max(version) FROM "{pipe.dataset_name}"._dlt_pipeline_state WHERE pipeline_name = ?',
+            f'SELECT s.version FROM "{name}"._dlt_pipeline_state AS s JOIN "{name}"._dlt_loads AS l'
+            " ON l.load_id = s._dlt_load_id WHERE s.pipeline_name = ? AND l.status = 0 ORDER BY l.load_id DESC LIMIT 1",
             [pipe.pipeline_name],
         ).fetchone()
     except duckdb.CatalogException:
@@ -435,11 +439,15 @@ def _settle_all(this: Run, place: Home, db: duckdb.DuckDBPyConnection, report: L
 
 
 def _last_run(this: Run, db: duckdb.DuckDBPyConnection) -> str | None:
+    """The run whose load is complete; a package dropped half-way may have left its row of `_observed` behind."""
     import duckdb
 
+    dataset = dataset_name(this.platform)
     try:
         row = db.execute(
-            f'SELECT run_id FROM "{dataset_name(this.platform)}"._observed WHERE {CONNECTION} = ?', [this.connection]
+            f'SELECT o.run_id FROM "{dataset}"._observed AS o JOIN "{dataset}"._dlt_loads AS l ON l.load_id = o.load_id'
+            f" WHERE o.{CONNECTION} = ? AND l.status = 0",
+            [this.connection],
         ).fetchone()
     except duckdb.CatalogException:
         return None

@@ -103,7 +103,7 @@ OBSERVED = Table(
     vendor_object="",
     description="One row per connection: the platform's own clock when it was last read. The `as of` of every mart.",
     key=(),
-    columns={"observed_at": ("observed_at", TIME), "run_id": ("run_id", TEXT)},
+    columns={name: (name, kind) for name, kind in {"observed_at": TIME, "run_id": TEXT, "load_id": TEXT}.items()},
 )
 QUARANTINE = Table(
     name="quarantine",

@@ -85,6 +85,8 @@ def _open(module: Any, make_client: Callable[[], Any], run: Run) -> Reader:
 
 
 def _source(dlt: Any, platform: str, chosen: tuple[Table, ...], run: Run) -> Any:
+    from dlt.common.storages.load_package import load_package_state
+
     before: dict[str, dict[str, Any]] = {}
 
     def rows_of(table: Table) -> Callable[[], Iterator[pa.Table]]:
@@ -108,6 +110,7 @@ def _source(dlt: Any, platform: str, chosen: tuple[Table, ...], run: Run) -> Any
         row = {
             "observed_at": run.observed_at,
             "run_id": run.run_id,
+            "load_id": load_package_state()["load_id"],
             CONNECTION: run.connection,
             LOADED_AT: run.loaded_at,
         }

@@ -30,8 +30,8 @@ SUBMISSION = {
     "line_item_total_in_cents": CENTS,
     "currency": TEXT,
     "currency_base_unit": COUNT,
-    "current_resolution_description": TEXT,
-    "current_resolution_creator_id": ID,
+    "current_resolution_status": TEXT,
+    "current_resolution_user_id": ID,
     "current_resolution_created_at": TIME,
 }
 
