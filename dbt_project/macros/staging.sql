@@ -10,7 +10,7 @@
     _connection || ':' || nullif({{ column }}, '')
 {%- endmacro %}
 
-{#- NetSuite's 'T' and 'F'. Any other letter gives null and so breaks the not-null rule of the column it feeds. -#}
+{#- NetSuite's 'T' and 'F'; a column it leaves out is 'F'. Any other letter gives null and so breaks the not-null rule of the column it feeds. -#}
 {% macro letter_flag(column) -%}
-    case {{ column }} when 'T' then true when 'F' then false end
+    case coalesce({{ column }}, 'F') when 'T' then true when 'F' then false end
 {%- endmacro %}

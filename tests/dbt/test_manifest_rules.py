@@ -105,7 +105,8 @@ def test_every_key_is_tested(manifest: Manifest) -> None:
         if not kinds & {"unique", "unique_combination"}:
             broken.append(node["name"])
     assert not broken, explain(
-        "A model above staging tests its key: unique and not_null on one column, or unique_combination on several.", broken
+        "A model above staging tests its key: unique and not_null on one column, or unique_combination on several.",
+        broken,
     )
 
 
@@ -178,7 +179,9 @@ def test_staging_is_one_to_one(manifest: Manifest) -> None:
         for node in models(manifest)
         if layer(node) == "staging" and len(node["depends_on"]["nodes"]) != 1
     ]
-    assert not broken, explain("A staging model renames one raw table; joins belong to intermediate or canonical.", broken)
+    assert not broken, explain(
+        "A staging model renames one raw table; joins belong to intermediate or canonical.", broken
+    )
 
 
 def test_no_schema_is_written_by_hand(manifest: Manifest) -> None:
@@ -215,7 +218,9 @@ def test_every_source_is_a_raw_table_of_ingestion(manifest: Manifest) -> None:
         for source in manifest["sources"].values()
         if (source["source_name"], source["name"]) not in declared
     ]
-    assert not broken, explain("A source that ingestion does not declare hangs in the air: no load ever fills it.", broken)
+    assert not broken, explain(
+        "A source that ingestion does not declare hangs in the air: no load ever fills it.", broken
+    )
 
 
 def test_every_write_back_ends_in_an_exposure(manifest: Manifest) -> None:

@@ -35,6 +35,7 @@ target = SimpleNamespace(type="duckdb", schema="main", name="dev")
 execute = True
 model = SimpleNamespace(
     columns={
-        name: SimpleNamespace(name=name, data_type="text") for name in ("record_id", "connection", "stack", "source_link")
+        name: SimpleNamespace(name=name, data_type="text")
+        for name in ("record_id", "connection", "stack", "source_link")
     }
 )

@@ -40,7 +40,7 @@ final as (
     from refs
     left join entities
         on refs.subject_type = entities.source_value
-    where refs.service_reference is not null
+    where refs.service_reference is not null and refs.subject_id is not null
 
 )
 

@@ -142,22 +142,58 @@ same_name as (
 
 ),
 
-similar_name as (
+named_or_better as (
+
+    select right_id from stored
+    union
+    select right_id from decided
+    union
+    select right_id from same_tax_id
+    union
+    select right_id from same_name
+
+),
+
+-- Names are compared one by one only for records that nothing better finds, and only with names that begin alike:
+-- otherwise the work grows with the square of the customers. Three proposals for a record are enough to look at.
+scored_names as (
 
     select
         accounts.party_id as left_id,
         others.party_id as right_id,
+        cast({{ likeness('accounts.normalised_name', 'others.normalised_name') }} as decimal(9, 8)) as score
+    from others
+    left join named_or_better
+        on others.party_id = named_or_better.right_id
+    inner join accounts
+        on
+            others.stack = accounts.stack
+            and substr(others.normalised_name, 1, 2) = substr(accounts.normalised_name, 1, 2)
+    where
+        named_or_better.right_id is null
+        and {{ likeness('accounts.normalised_name', 'others.normalised_name') }} >= {{ var('identity_review_score') }}
+
+),
+
+ranked_names as (
+
+    select
+        *,
+        row_number() over (partition by right_id order by score desc, left_id) as score_rank
+    from scored_names
+
+),
+
+similar_name as (
+
+    select
+        left_id,
+        right_id,
         'C-1.5' as rule,
         6 as rule_rank,
-        round(cast(0.75 * {{ likeness('accounts.normalised_name', 'others.normalised_name') }} as decimal(9, 8)), 4) as confidence
-    from accounts
-    inner join others
-        on
-            accounts.stack = others.stack
-            -- Comparing only names that begin alike keeps this from growing with the square of the customers.
-            and substr(accounts.normalised_name, 1, 1) = substr(others.normalised_name, 1, 1)
-            and accounts.normalised_name <> others.normalised_name
-            and {{ likeness('accounts.normalised_name', 'others.normalised_name') }} >= {{ var('identity_review_score') }}
+        round(0.75 * score, 4) as confidence
+    from ranked_names
+    where score_rank <= 3
 
 ),
 
