@@ -576,17 +576,20 @@ def examine(client: SalesforceClient, requirements: Mapping[str, Any]) -> list[F
     """Whether the org is set up as Tieout needs it: log-in, version, objects, fields, rights, calls left.
 
     `requirements`: {"objects": {"Opportunity": {"read": [fields], "write": [fields], "create": bool}}, "api_calls": n},
-    where `api_calls` is what one run may need. Nothing is written. An error of the log-in ends the examination, since
-    nothing else can be seen then.
+    where `api_calls` is what one run may need. Nothing is written. An error of the log-in or of the version ends
+    the examination, since nothing else can be seen then.
     """
     findings: list[Finding] = []
     try:
         versions = client.versions()
-        client.limits()
+        if client.version in versions:
+            client.limits()
     except PlatformError as error:
         return [Finding(level="error", what=str(error.message), fix=error.next_step)]
     findings.append(Finding(level="ok", what=f"logged in at {client.api.base_url} with {client.flow}"))
     findings.append(_version_finding(client.version, versions))
+    if findings[-1].level == "error":
+        return findings
     for name, wanted in (requirements.get("objects") or {}).items():
         findings.extend(_object_findings(client, name, wanted))
     findings.extend(_budget_findings(client, int(requirements.get("api_calls") or 0)))

@@ -373,9 +373,9 @@ def create_table_sql(definition: ObjectDef) -> list[str]:
 
 
 def create_index_sql(definition: ObjectDef, one: FieldDef) -> list[str]:
-    """The index a field deserves: the cursor column, external ids, and lookups other than to users."""
+    """The index a field deserves: cursor column, name, external ids, and lookups other than to users."""
     parent = one.type == "reference" and one.reference_to != ("User",)
-    if one.name == "SystemModstamp" or one.external_id or one.unique or parent:
+    if one.name == "SystemModstamp" or one.external_id or one.unique or one.name_field or parent:
         name = f"{definition.name}_{one.name}"
         return [f'CREATE INDEX IF NOT EXISTS "{name}" ON "{definition.name}" ("{one.name}")']
     return []
