@@ -1,4 +1,4 @@
-"""Fixtures for dbt tests: a manifest parsed once, and a runner that builds chosen models on a raw warehouse of its own."""
+"""Fixtures for dbt tests: a manifest parsed once, and a runner that builds models on a raw warehouse of its own."""
 
 from __future__ import annotations
 
