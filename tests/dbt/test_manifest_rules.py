@@ -1,4 +1,4 @@
-"""The rules of the dbt project, read off its manifest. A failing rule names every model that breaks it and what to do."""
+"""The rules of the dbt project, read off its manifest. A failing rule names every model that breaks it and a cure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_every_name_tells_its_layer_and_platform(manifest: Manifest) -> None:
         if match is None or match.groupdict().get("folder") not in (None, folder):
             broken.append(f"{node['original_file_path']}: expected {NAMES[layer(node)]}")
     assert not broken, explain(
-        "A model's name says its layer (and platform, which is its folder): rename the file, its yml entry and its refs.",
+        "A model's name says its layer (and platform, its folder): rename the file, its yml entry and its refs.",
         broken,
     )
 
@@ -119,7 +119,7 @@ def test_every_contract_is_enforced_and_typed(manifest: Manifest) -> None:
             broken.append(f"{node['name']}: config.contract.enforced is not true")
         broken += [f"{node['name']}.{name}: no data_type" for name, c in node["columns"].items() if not c["data_type"]]
     assert not broken, explain(
-        "canonical/ and reverse_etl/ are read by others: their contracts are enforced and every column has a data_type.",
+        "canonical/ and reverse_etl/ are read by others: contracts are enforced and every column has a data_type.",
         broken,
     )
 
