@@ -498,6 +498,7 @@ class Ledger:
             receivable |= {"amountpaid": head["basepaid"], "amountunpaid": total_base - head["basepaid"]}
         else:
             main |= {"foreignpaymentamountused": head["applied"], "foreignpaymentamountunused": head["unapplied"]}
+            receivable |= {"paymentamountused": _ZERO, "paymentamountunused": total_base}
         rows.insert(0, self._line(head, 0, **main))
         entries.insert(0, receivable)
         self._store(head, rows, entries)
@@ -635,6 +636,8 @@ class Ledger:
         store.write(
             "UPDATE transactionaccountingline SET amount = 0, debit = NULL, credit = NULL, netamount = 0, "
             "amountpaid = iif(amountpaid IS NULL, NULL, 0), amountunpaid = iif(amountunpaid IS NULL, NULL, 0), "
+            "paymentamountused = iif(paymentamountused IS NULL, NULL, 0), "
+            "paymentamountunused = iif(paymentamountunused IS NULL, NULL, 0), "
             'lastmodifieddate = ? WHERE "transaction" = ?',
             (now, id),
         )
@@ -737,7 +740,8 @@ class Ledger:
         ]  # fmt: skip
         entries = [
             self._entry(head, 0, head["account"], base),
-            self._entry(head, 1, self.account("receivables"), -base),
+            self._entry(head, 1, self.account("receivables"), -base)
+            | {"paymentamountused": _ZERO, "paymentamountunused": base},
         ]
         self._store(head, rows, entries)
 

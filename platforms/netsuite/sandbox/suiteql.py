@@ -541,7 +541,10 @@ def _translated(node: exp.Expr, kinds: _Kinds) -> exp.Expr | None:
     if isinstance(node, exp.Anonymous):
         return _translated_call(node, kinds)
     if isinstance(node, exp.StrToDate | exp.StrToTime):
-        return _call("ns_to_date", node.this, exp.Literal.string(_oracle(node.args.get("format"))))
+        layout = node.args.get("format")
+        if layout is not None and not isinstance(layout, exp.Literal):
+            return _call("ns_to_date", node.this, layout)
+        return _call("ns_to_date", node.this, exp.Literal.string(_oracle(layout)))
     if isinstance(node, exp.TsOrDsToDate):
         return _call("ns_to_date", node.this, exp.Literal.string("MM/DD/YYYY"))
     if isinstance(node, exp.ToChar):
@@ -656,7 +659,7 @@ class SuiteQL:
             raise invalid(f"{query.params} parameters are needed but {len(params)} were given.")
         bound = {f"p{n}": _bindable(value) for n, value in enumerate(params, 1)}
         connection = self._connection()
-        key = (text, tuple(bound.values()), date_format)
+        key = (text, tuple(bound.values()), date_format, cap)
         version = connection.execute("PRAGMA data_version").fetchone()[0] * 1_000_003 + connection.total_changes
         kept = self._kept.get(key)
         if kept is not None and kept[0] == version:
@@ -672,7 +675,8 @@ class SuiteQL:
                 return _encode(rows[:limit], query, date_format), min(total, cap)
             rows = connection.execute(f"SELECT * FROM ({query.sql}) LIMIT {cap}", bound).fetchall()
         except sqlite3.Error as error:
-            raise invalid(f"Invalid or unsupported search. {error}") from None
+            said, self._ready.said = getattr(self._ready, "said", ""), ""
+            raise invalid(f"Invalid or unsupported search. {said or error}") from None
         encoded = _encode(rows, query, date_format)
         self._keep(key, version, encoded)
         return encoded[offset : offset + limit], len(encoded)
@@ -683,11 +687,23 @@ class SuiteQL:
         while len(self._kept) > 1 and sum(len(rows) for _, rows in self._kept.values()) > _KEPT_ROWS:
             self._kept.popitem(last=False)
 
+    def _telling(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """SQLite says only that a function failed; this keeps what it said."""
+
+        def run(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except (ValueError, OverflowError, TypeError, KeyError) as error:
+                self._ready.said = str(error)
+                raise
+
+        return run
+
     def _connection(self) -> sqlite3.Connection:
         connection = self._store.connection
         if getattr(self._ready, "connection", None) is not connection:
             for name, arguments, function in _FUNCTIONS:
-                connection.create_function(name, arguments, function, deterministic=True)
+                connection.create_function(name, arguments, self._telling(function), deterministic=True)
             connection.create_function("ns_now", 0, lambda: self._clock.now().strftime("%Y-%m-%d %H:%M:%S"))
             self._ready.connection = connection
         return connection
