@@ -440,7 +440,7 @@ _table(
     indexes=(
         "date_performed DESC",
         "workspace_id, date_performed",
-        "user_id, date_performed",
+        "user_id",
         "updated_at DESC",
         "story_id",
         "active_submission_id",
@@ -817,7 +817,7 @@ _table(
         "created_at": _own(Kind.MOMENT),
         "payload_changes": _own(Kind.JSON),
     },
-    indexes=("created_at", "subject_type, subject_id"),
+    indexes=("created_at",),
     timestamps=False,
 )
 

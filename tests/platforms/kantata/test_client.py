@@ -111,6 +111,13 @@ def test_events_are_read_since_a_moment(client: KantataClient, served: Firm) -> 
     assert [row["event_type"] for page in pages for row in page.rows] == ["time_entry:created"]
 
 
+def test_events_may_come_twice(client: KantataClient, running: RunningSandbox, served: Firm) -> None:
+    served.hours(*range(1, 7))
+    running.faults.use({"duplicate_delivery": 0.01})
+    seen = ids(client.events(datetime(2026, 1, 1, tzinfo=UTC)))
+    assert len(seen) > len(set(seen))
+
+
 def test_the_vendors_clock_is_known_after_an_answer(client: KantataClient, running: RunningSandbox) -> None:
     assert client.server_time is None
     client.ping()

@@ -264,3 +264,39 @@ def test_what_kantata_cannot_do_is_said_before_anything_is_sent(target: Target, 
     assert list(exist.values()) == [True, True, False, False, True]
     made = write(target, "story", [row(1, workspace_id=served.workspace, title="t")], "external_reference.Line")
     assert target.link("story", made["e1"].target_id).endswith(f"/stories/{made['e1'].target_id}")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_in_rough_weather_every_record_is_made_exactly_once(
+    target: Target, running: RunningSandbox, served: Firm, seed: int
+) -> None:
+    running.faults.seed = seed
+    running.faults.use("rough")
+    groups = [row(n, name=f"Client {n}", company=True) for n in range(30)]
+    for object, model, wanted in (
+        ("workspace", "Opportunity", [project(served, n) for n in range(150)]),
+        ("workspace_group", "Account", groups),
+    ):
+        key_field = f"external_reference.{model}"
+        size = target.capability(object).max_batch(Verb.create)
+        pending, doubt = list(wanted), list[WriteRow]()
+        for _ in range(60):
+            for found in [target.read_back(object, doubt, key_field=key_field, fields=[])] if doubt else []:
+                pending += [r for r in doubt if not found[r.entry_id]]
+                doubt = []
+            batch, pending = pending[:size], pending[size:]
+            if not batch:
+                break
+            try:
+                receipts = write(target, object, batch, key_field)
+            except Uncertain:
+                doubt = batch
+                continue
+            doubt = [r for r in batch if receipts[r.entry_id].outcome is Outcome.uncertain]
+            pending += [r for r in batch if receipts[r.entry_id].outcome is Outcome.retry]
+        made = served.service.store.read(
+            "SELECT service_model_ref AS ref, count(*) AS n FROM external_references"
+            " WHERE service_model = ? GROUP BY 1",
+            (model,),
+        )
+        assert {m["ref"]: m["n"] for m in made} == {r.key: 1 for r in wanted}
