@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -358,7 +359,10 @@ class _Sieve:
             self.fresh = [fingerprints(held) for held in self.recent]
         prints = np.concatenate(self.fresh) if self.fresh else np.empty(0, np.uint64)
         self.run.folder.mkdir(parents=True, exist_ok=True)
-        np.save(self.run.folder / f"{self.table.name}.npy", np.unique(prints)[-REMEMBERED:])
+        content = io.BytesIO()
+        np.save(content, np.unique(prints)[-REMEMBERED:])
+        # Not np.save to the file: on a full disk it says how many items it wrote, and not why it stopped.
+        (self.run.folder / f"{self.table.name}.npy").write_bytes(content.getvalue())
 
 
 def fingerprints(arrow: pa.Table) -> np.ndarray[Any, Any]:
