@@ -68,7 +68,10 @@ def set_up_org(service: SalesforceService, seed: int) -> None:
 def credentials(seed: int) -> dict[str, str]:
     """The connected app and the integration user's log-in of the org with this seed."""
     made = random.Random(f"salesforce-credentials-{seed}")
-    word = lambda length: "".join(made.choices(string.ascii_letters + string.digits, k=length))  # noqa: E731
+
+    def word(length: int) -> str:
+        return "".join(made.choices(string.ascii_letters + string.digits, k=length))
+
     return {
         "client_id": "3MVG9" + word(80),
         "client_secret": word(64).upper(),

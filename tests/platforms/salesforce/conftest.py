@@ -40,6 +40,13 @@ def org(tmp_path: Path) -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture
+def rules(org: RunningSandbox) -> SalesforceService:
+    """The rules behind the running org, for changing its objects and fields."""
+    assert isinstance(org.service, SalesforceService)
+    return org.service
+
+
+@pytest.fixture
 def connect(org: RunningSandbox) -> Iterator[Connect]:
     """A maker of clients for the running org; `settings` replace the org's own, `naps` notes the pauses."""
     made: list[SalesforceClient] = []

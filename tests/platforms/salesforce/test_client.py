@@ -22,6 +22,7 @@ from platforms.kit.errors import (
 )
 from platforms.kit.sandbox.server import RunningSandbox
 from platforms.salesforce.client import SalesforceClient, error_for, examine, soql_text
+from platforms.salesforce.sandbox.service import SalesforceService
 
 Connect = Callable[..., SalesforceClient]
 
@@ -221,7 +222,9 @@ def test_a_page_of_html_is_not_believed(org: RunningSandbox, connect: Connect) -
     assert "127.0.0.1" in str(refused.value) or "refused" in str(refused.value)
 
 
-def test_an_examination_names_what_is_missing_and_where_to_set_it(org: RunningSandbox, connect: Connect) -> None:
+def test_an_examination_names_what_is_missing_and_where_to_set_it(
+    org: RunningSandbox, rules: SalesforceService, connect: Connect
+) -> None:
     wanted = {
         "objects": {
             "Opportunity": {"read": ["IsWon", "Billing_Type__c"], "write": ["Tieout_Paid__c"]},
@@ -234,8 +237,8 @@ def test_an_examination_names_what_is_missing_and_where_to_set_it(org: RunningSa
     assert [one.what for one in examine(client, wanted) if one.level != "ok"] == [
         "Invoice: the integration user cannot see this object"
     ]
-    org.service.remove_field("Account", "VAT_Number__c")  # type: ignore[attr-defined]
-    org.service.alter_field("Opportunity", "Tieout_Paid__c", updateable=False)  # type: ignore[attr-defined]
+    rules.remove_field("Account", "VAT_Number__c")
+    rules.alter_field("Opportunity", "Tieout_Paid__c", updateable=False)
     org.store.meta["limits"] = {"DailyApiRequests": 60}
     (old,) = [one for one in examine(connect(api_version="99.0"), wanted) if one.level == "error"]
     assert "99.0" in old.what

@@ -10,6 +10,7 @@ import pytest
 
 from platforms.kit.sandbox.server import RunningSandbox
 from platforms.salesforce.sandbox.schema import text
+from platforms.salesforce.sandbox.service import SalesforceService
 
 ACCOUNT = {"attributes": {"type": "Account"}}
 
@@ -87,7 +88,9 @@ def test_a_change_since_the_date_given_is_not_overwritten(org: RunningSandbox, h
     assert again.status_code == 204
 
 
-def test_an_upsert_answers_as_its_api_version_does(org: RunningSandbox, http: httpx.Client) -> None:
+def test_an_upsert_answers_as_its_api_version_does(
+    org: RunningSandbox, rules: SalesforceService, http: httpx.Client
+) -> None:
     path = "/sobjects/Account/Ext_Key__c/a%2Fb c"
     first = http.patch(path, json={"Name": "Acme"})
     assert (first.status_code, first.json()["created"]) == (201, True)
@@ -99,7 +102,7 @@ def test_an_upsert_answers_as_its_api_version_does(org: RunningSandbox, http: ht
     assert http.patch("/sobjects/Account/Nope__c/1", json={"Name": "x"}).status_code == 404
     inside = http.patch(path, json={"Name": "x", "Ext_Key__c": "y"})
     assert inside.json()[0]["errorCode"] == "INVALID_FIELD"
-    org.service.add_field("Account", text("Loose__c", 20, external_id=True))  # type: ignore[attr-defined]
+    rules.add_field("Account", text("Loose__c", 20, external_id=True))
     org.service.insert_many("Account", [{"Name": n, "Loose__c": "L"} for n in "ab"], actor="")
     several = http.patch("/sobjects/Account/Loose__c/L", json={"Name": "x"})
     assert several.status_code == 300
