@@ -19,7 +19,7 @@ from tests.platforms.kantata.firm import Firm
 NEEDED = {"subject_type": "Workspace", "estimate_scenario_id": "1"}
 
 
-def get(raw: httpx.Client, path: str, status: int = 200, **params: Any) -> dict[str, Any]:
+def get(raw: httpx.Client, path: str, status: int = 200, /, **params: Any) -> dict[str, Any]:
     answer = raw.get(path, params=params)
     assert answer.status_code == status, answer.text
     body: dict[str, Any] = answer.json()
@@ -266,6 +266,69 @@ def test_changed_rows_come_from_their_second_on(raw: httpx.Client, served: Firm)
 def test_search_works_where_it_is_offered_and_is_an_error_elsewhere(raw: httpx.Client, served: Firm) -> None:
     assert ids(get(raw, "workspaces", search="rollo", order="created_at:desc")) == [served.workspace]
     assert get(raw, "time_entries", 503, search="x")["errors"][0]["type"] == "system"
+
+
+def test_a_waiting_submission_is_new_in_filters_and_pending_in_its_text(raw: httpx.Client, served: Firm) -> None:
+    waiting, hours = served.sheet(60)
+    for asked in ("new", "pending", "new,approved"):
+        body = get(raw, "timesheet_submissions", status=asked, include="time_entries")
+        assert body["timesheet_submissions"][waiting]["status"] == "pending"
+        assert body["timesheet_submissions"][waiting]["time_entry_ids"] == hours
+    assert get(raw, "timesheet_submissions", status="approved")["count"] == 0
+    done = raw.put(f"timesheet_submissions/{waiting}/approve", json={"resolution": {"description": "fine"}})
+    assert done.json()["timesheet_submissions"][waiting]["current_resolution_status"] == "approved"
+    assert raw.put(f"timesheet_submissions/{waiting}/cancel").status_code == 422
+
+
+def test_the_card_version_in_force_on_a_day_is_found(raw: httpx.Client, served: Firm) -> None:
+    for day, expected in (("2024-12-31", []), ("2025-12-31", ["1"]), ("2026-01-01", ["2"])):
+        assert ids(get(raw, "rate_card_set_versions", effective_on_date=day, rate_card_set_id="1")) == expected
+
+
+def test_accounting_records_are_in_main_units_and_deleted_ones_come_alone(raw: httpx.Client, served: Firm) -> None:
+    body = {"workspace_id": served.workspace, "start_date": "2026-01-01", "end_date": "2026-01-31", "amount": "-10.50"}
+    kept = ids(raw.post("project_accounting_records", json={"project_accounting_record": body}).json())[0]
+    dropped = ids(raw.post("project_accounting_records", json={"project_accounting_record": body}).json())[0]
+    assert raw.delete(f"project_accounting_records/{dropped}").status_code == 204
+    shown = get(raw, "project_accounting_records", start_date_between="2026-01-01;")
+    assert {id: row["amount"] for id, row in shown["project_accounting_records"].items()} == {kept: -10.5}
+    assert ids(get(raw, "project_accounting_records", show_deleted="true")) == [dropped]
+    assert ids(get(raw, "project_accounting_records", start_date_between=";2025-12-31")) == []
+
+
+def test_a_currency_without_cents_has_base_unit_one(raw: httpx.Client, served: Firm) -> None:
+    made = raw.post("workspaces", json={"workspace": {"title": "Tokyo", "currency": "JPY", "price": 1200}})
+    (row,) = made.json()["workspaces"].values()
+    assert (row["price_in_cents"], row["currency_base_unit"], row["price"]) == (1200, 1, "¥1,200")
+
+
+def test_the_newest_event_of_each_subject_can_be_asked_for(raw: httpx.Client, served: Firm) -> None:
+    (hour,) = served.hours(60)
+    served.service.update("time_entry", hour, {"notes": "b"})
+    asked = {"subject_type": "TimeEntry", "subject_id": hour}
+    assert get(raw, "subscribed_events", **asked)["count"] == 2
+    newest = get(raw, "subscribed_events", **asked, most_recent="true", optional_fields="payload_changes")
+    (event,) = newest["subscribed_events"].values()
+    assert event["payload_changes"] == {"notes": {"from": None, "to": "b"}}
+    both = {"most_recent": "true", "most_recent_by_event_type": "true"}
+    assert get(raw, "subscribed_events", 400, **both)["errors"][0]["type"] == "system"
+
+
+def test_invoice_filters_know_paid_pending_and_drafts(raw: httpx.Client, served: Firm) -> None:
+    made = {}
+    for name, draft in (("draft", True), ("paid", False), ("open", False), ("gone", False)):
+        body = {"workspace_id": served.workspace, "payment_schedule": 30, "draft": draft}
+        body["additional_items"] = [{"notes": name, "amount": 10}]
+        made[name] = ids(raw.post("invoices", json={"invoice": body}).json())[0]
+    raw.post(
+        "external_payments", json={"external_payment": {"workspace_id": served.workspace, "invoice_id": made["paid"]}}
+    )
+    raw.put(f"invoices/{made['gone']}/cancel")
+    assert ids(get(raw, "invoices", paid="false")) == [made["paid"]]
+    assert ids(get(raw, "invoices", pending="true")) == [made["open"]]
+    assert set(ids(get(raw, "invoices", without_drafts="true"))) == {made["paid"], made["open"], made["gone"]}
+    item = get(raw, f"invoices/{made['open']}", include="additional_items")["additional_items"]
+    assert [one["amount_in_cents"] for one in item.values()] == [1000]  # written in main units, read in cents
 
 
 # ---- bodies, errors, permission -------------------------------------------------------------------------------------
