@@ -97,6 +97,11 @@ class SalesforceService:
             self._version = version
         return self._objects
 
+    def forget(self) -> None:
+        """Drop what was remembered of the store; for whoever replaces its contents under a running service."""
+        self._version = -1
+        self._actors.clear()
+
     def object(self, name: str) -> ObjectDef:
         """One object by name, caseless. Raises Refusal NOT_FOUND."""
         found = self.objects.get(name.lower())

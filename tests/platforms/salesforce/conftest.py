@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -30,13 +32,26 @@ def service(tmp_path: Path) -> Iterator[SalesforceService]:
     made.store.close()
 
 
-@pytest.fixture
-def org(tmp_path: Path) -> Iterator[RunningSandbox]:
-    """A running org with an external id field on accounts."""
-    with RunningSandbox("salesforce", tmp_path) as running:
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSandbox, sqlite3.Connection]]:
+    """One running org with an external id field on accounts, and a copy of its fresh state."""
+    with RunningSandbox("salesforce", tmp_path_factory.mktemp("org")) as running:
         assert isinstance(running.service, SalesforceService)
         running.service.add_field("Account", text("Ext_Key__c", 80, external_id=True, unique=True, label="Ext Key"))
-        yield running
+        with closing(sqlite3.connect(":memory:")) as fresh:
+            running.store.connection.backup(fresh)
+            yield running, fresh
+
+
+@pytest.fixture
+def org(served: tuple[RunningSandbox, sqlite3.Connection]) -> RunningSandbox:
+    """The running org as it was when it was fresh: starting a server for each test would take half a minute more."""
+    running, fresh = served
+    assert isinstance(running.service, SalesforceService)
+    running.faults.use("none")
+    fresh.backup(running.store.connection)
+    running.service.forget()
+    return running
 
 
 @pytest.fixture

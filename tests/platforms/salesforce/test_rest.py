@@ -151,7 +151,7 @@ def test_locked_rows_of_a_batch_fail_alone_and_heal(org: RunningSandbox, http: h
     while left:
         rows = [{**ACCOUNT, "Id": one, "Industry": "Banking"} for one in sorted(left)]
         answer = http.patch("/composite/sobjects", json={"records": rows}).json()
-        bad = {row["Id"] for row, one in zip(rows, answer, strict=True) if not one["success"]}
+        bad = {str(row["Id"]) for row, one in zip(rows, answer, strict=True) if not one["success"]}
         assert all(one["errors"][0]["statusCode"] == "UNABLE_TO_LOCK_ROW" for one in answer if not one["success"])
         left, turns = bad, turns + 1
     assert 2 <= turns <= 8
