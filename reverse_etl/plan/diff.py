@@ -173,8 +173,8 @@ class Diff:
     def _check_keys(self) -> None:
         key, name = quoted(self.sync.key_column), self.sync.name
         empty, total = self._db.execute(
-            f"select count(*) filter (where coalesce(cast({key} as varchar), '') = '' or coalesce(_connection, '') = '')"
-            f", count(*) from {self._table}"
+            "select count(*) filter (where"
+            f" coalesce(cast({key} as varchar), '') = '' or coalesce(_connection, '') = ''), count(*) from {self._table}"
         ).fetchall()[0]
         if empty:
             raise ModelError(
@@ -453,8 +453,12 @@ class Diff:
     def has_news(self) -> bool:
         """Is there anything to write into the journal? False for a second run with nothing changed."""
         news = self._db.execute(
-            "select exists (from changes where action in ('create', 'update', 'adopt', 'held')"
-            " and not (is_carried and open_state in ('pending', 'parked')))"
+            "select exists (from changes where case"
+            " when action = 'held' then not (is_carried and open_state = 'held'"
+            " and open_hold_kind is not distinct from hold_kind and open_reason is not distinct from why_held)"
+            " when action in ('create', 'update', 'adopt')"
+            " then not (is_carried and open_state in ('pending', 'parked'))"
+            " else false end)"
         ).fetchall()[0][0]
         return bool(news) or next(self.replaced(), None) is not None
 

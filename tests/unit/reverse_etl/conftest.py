@@ -50,7 +50,7 @@ INVOICE = SyncSettings(
 )
 
 
-def invoice(key: str, name: str = "Acme", total: str = "10.50", **more: Any) -> dict[str, Any]:
+def invoice(key: str, name: str | None = "Acme", total: str = "10.50", **more: Any) -> dict[str, Any]:
     """One row of the model, with the usual values."""
     row = {
         "external_id": key,
