@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from platforms.world import calendars
+from platforms.world.adapters.ledger import Bill
 from platforms.world.adapters.psa import Project, Work
 from platforms.world.business import UNPRICED_ROLE, Client, Deal, charge
 from platforms.world.scales import CUT, TODAY
@@ -300,7 +301,7 @@ class Plan:
             self.held["left out"] = project
             self.left_out = [w.id for w in work[-3:]]
             return work[:-3]
-        for reason in ("ledger only", "rejected"):
+        for reason in ("ledger only", "deleted", "rejected"):
             if reason not in self.held and work:
                 self.held[reason] = project
                 return []
@@ -340,26 +341,43 @@ class Plan:
                 expenses=[w.id for w in expenses],
             )
 
+    def deleted_draft(self, day: date) -> None:
+        """Finance drafts an invoice and deletes it; its work is free again."""
+        found = self._draft("deleted", day)
+        if found is not None:
+            bill, facts = found
+            self.world.books.delete(bill.id)
+            self.record("draft deleted by finance", "S-6", "its work is billed again", **facts)
+
     def rejected_draft(self, day: date) -> None:
-        """Finance drafts an invoice and rejects it; its work is free again."""
-        project = self.held.get("rejected")
-        if project is None:
-            return
-        hours, expenses = self._august(project)
-        bill = self.world.bill(project, LATE_MONTH, day, hours, expenses, [], mirror=False, approve=False)
-        if bill is not None:
+        """Finance drafts an invoice and rejects it. The ledger still lets somebody approve it later."""
+        found = self._draft("rejected", day)
+        if found is not None:
+            bill, facts = found
             self.world.books.reject(bill.id)
             self.record(
                 "draft rejected by finance",
                 "S-6",
-                "its work is billed again under the next number",
-                project=project.id,
-                opportunity=project.deal,
-                invoice=bill.id,
-                key=bill.key,
-                time_entries=[w.id for w in hours],
-                expenses=[w.id for w in expenses],
+                "finance is asked; its work stands on no second document while the rejected one can still be approved",
+                **facts,
             )
+
+    def _draft(self, reason: str, day: date) -> tuple[Bill, dict[str, Any]] | None:
+        project = self.held.get(reason)
+        if project is None:
+            return None
+        hours, expenses = self._august(project)
+        bill = self.world.bill(project, LATE_MONTH, day, hours, expenses, [], mirror=False, approve=False)
+        if bill is None:
+            return None
+        return bill, {
+            "project": project.id,
+            "opportunity": project.deal,
+            "invoice": bill.id,
+            "key": bill.key,
+            "time_entries": [w.id for w in hours],
+            "expenses": [w.id for w in expenses],
+        }
 
     def _august(self, project: Project) -> tuple[list[Work], list[Work]]:
         last = calendars.month_end(date(int(LATE_MONTH[:4]), int(LATE_MONTH[4:]), 1))
@@ -557,7 +575,7 @@ class Plan:
         claimed = {
             (kind, id)
             for item in self.truth
-            if item["name"] == "ledger invoice that the PSA does not show"
+            if item["name"] in ("ledger invoice that the PSA does not show", "draft rejected by finance")
             for kind, ids in (("hour", item["time_entries"]), ("expense", item["expenses"]))
             for id in ids
         }
@@ -607,6 +625,7 @@ PLANTS_BEFORE: tuple[tuple[date, Step], ...] = (
     (date(2026, 9, 28), Plan.timesheets_left),
 )
 PLANTS_AFTER: tuple[tuple[date, Step], ...] = (
+    (date(2026, 9, 21), Plan.deleted_draft),
     (date(2026, 9, 22), Plan.rejected_draft),
     (date(2026, 9, 24), Plan.ledger_only_invoice),
     (date(2026, 9, 28), Plan.work_after_contract),

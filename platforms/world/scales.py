@@ -64,7 +64,7 @@ SCALES = {
         Scale(name="medium", consultants=290, leads=45, staff=65, months=24, deal_hours=620, accounts=420,
               tasks_per_day=1.7, price_rises=(date(2025, 4, 1), date(2026, 4, 1))),
         Scale(name="large", consultants=3900, leads=480, staff=620, months=36, deal_hours=1300, accounts=3200,
-              tasks_per_day=2.6, price_rises=(date(2024, 4, 1), date(2025, 4, 1), date(2026, 4, 1))),
+              tasks_per_day=3.0, price_rises=(date(2024, 4, 1), date(2025, 4, 1), date(2026, 4, 1))),
     )
 }  # fmt: skip
 

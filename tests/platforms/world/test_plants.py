@@ -143,6 +143,13 @@ def test_an_invoice_the_psa_does_not_show_and_a_draft_that_was_rejected(
         assert {f"kantata:time_entry:{id}" for id in item["time_entries"]} <= sources
 
 
+def test_a_draft_that_finance_deleted_is_gone(services: Services, planted: dict[str, Any]) -> None:
+    item = planted["draft deleted by finance"]
+    assert not list(services["ledger"].rows("invoice", "id = ?", (int(item["invoice"]),)))
+    assert list(services["ledger"].rows("deletedrecord", "recordid = ?", (int(item["invoice"]),)))
+    assert all(entry["invoice_id"] is None and entry["approved"] for entry in entries(services, item))
+
+
 def test_money_that_went_an_unusual_way(services: Services, planted: dict[str, Any]) -> None:
     ledger = services["ledger"]
     item = planted["payment un-applied"]
