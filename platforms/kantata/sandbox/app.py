@@ -86,6 +86,25 @@ VERBS: dict[str, str] = {
 _WRITE_ALIASES = {"expenses": {"is_billable"}, "workspaces": {"price_in_cents", "default_rate_in_cents"}}
 
 
+# Writing these takes financial access.
+_FINANCE = frozenset(
+    {
+        "invoices",
+        "external_payments",
+        "billing_milestones",
+        "rate_card_sets",
+        "rate_card_set_versions",
+        "rate_cards",
+        "rate_card_versions",
+        "rate_card_roles",
+        "line_item_locks",
+        "project_accounting_records",
+        "custom_fields",
+        "custom_field_choices",
+    }
+)
+
+
 def _error(status: int, kind: str, message: str) -> Response:
     return JsonResponse({"errors": [{"type": kind, "message": message}]}, status, content_type=_CONTENT_TYPE)
 
@@ -226,6 +245,7 @@ class Kantata:
             user = self.user(request)
             self.pace("POST", name)
             query = self.query(request, user)
+            _may_write(name, query)
             body = self.body(request)
             if table.name in body and table.bulk_limit:
                 ids = self.create_many(table, body[table.name], user, query)
@@ -278,9 +298,10 @@ class Kantata:
         def handle(request: Request) -> Response:
             user = self.user(request)
             query = self.query(request, user)
+            _may_write(name, query)
             body = self.body(request)
             given = self.attributes(table, body.get(table.singular), create=False, query=query)
-            id = _id(request)
+            id = _digits(request)
             self.service.update(name, id, given, actor=str(user))
             return _json(self.engine.present(name, [id], query))
 
@@ -289,7 +310,8 @@ class Kantata:
     def delete(self, name: str) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
             user = self.user(request)
-            self.service.delete(name, _id(request), actor=str(user))
+            _may_write(name, self.query(request, user))
+            self.service.delete(name, _digits(request), actor=str(user))
             return Response(status_code=204)
 
         return handle
@@ -354,6 +376,7 @@ class Kantata:
 
     def cancel_invoice(self, request: Request) -> Response:
         user = self.user(request)
+        _may_write("invoices", self.query(request, user))
         self.service.act("invoice.cancel", int(_digits(request)), actor=str(user))
         return _json(self.engine.present("invoices", [_digits(request)], self.query(request, user)))
 
@@ -469,6 +492,11 @@ class Kantata:
 
 def _json(content: Any, status: int = 200) -> Response:
     return JsonResponse(content, status, content_type=_CONTENT_TYPE)
+
+
+def _may_write(collection: str, query: Query) -> None:
+    if collection in _FINANCE and not query.viewer_sees_money:
+        raise forbidden()
 
 
 def _id(request: Request) -> str:

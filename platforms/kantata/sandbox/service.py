@@ -202,7 +202,8 @@ class Service:
             self.check_required(table, new, old)
             self.check_parents(table, changes)
             changed = {name: value for name, value in changes.items() if old[name] != value}
-            if changed or nested:
+            # A reference or a custom field value is a record of its own and does not touch the one it hangs on.
+            if changed or set(nested) - schema.COMMON_NESTED:
                 self.set_columns(table.name, old["id"], changed)
             rules.after_update(self, old, new, nested, me)
             self._nested_common(table, old["id"], nested, me)

@@ -408,6 +408,8 @@ def test_who_may_not_see_money_gets_objects_without_it(running: RunningSandbox, 
         (entry,) = limited.get("time_entries").json()["time_entries"].values()
         assert not {"rate_in_cents", "cost_rate_in_cents"} & set(entry)
         assert limited.get("subscribed_events").status_code == 403
+        invoice = {"workspace_id": served.workspace, "payment_schedule": 0}
+        assert limited.post("invoices", json={"invoice": invoice}).status_code == 403
 
 
 def test_the_authorization_code_flow_gives_the_token_once(running: RunningSandbox) -> None:

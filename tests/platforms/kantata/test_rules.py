@@ -315,6 +315,33 @@ def test_tasks_nest_four_levels_and_no_deeper(firm: Firm) -> None:
     assert "nested too deeply" in refused(firm.service.insert, "story", deeper).message
 
 
+def test_what_hangs_below_a_moved_task_moves_along(firm: Firm) -> None:
+    def task(title: str, parent: str | None) -> str:
+        return firm.service.insert("story", {"workspace_id": firm.workspace, "title": title, "parent_id": parent})
+
+    phase, step = task("Phase", None), task("Step", None)
+    detail = task("Detail", step)
+    firm.service.update("story", step, {"parent_id": phase})
+    moved = firm.service.get("story", detail)
+    assert (moved["ancestor_ids"], moved["root_id"], moved["subtree_depth"]) == ([int(phase), int(step)], phase, 2)
+
+
+def test_a_reference_moves_no_record_but_a_change_of_groups_does(firm: Firm) -> None:
+    before = firm.service.get("workspace", firm.workspace)["updated_at"]
+    reference = {"service_name": "tieout", "service_model": "Opportunity", "service_model_ref": "006"}
+    firm.service.update("workspace", firm.workspace, {"external_reference": reference})
+    assert firm.service.get("workspace", firm.workspace)["updated_at"] == before
+    firm.service.update("workspace", firm.workspace, {"workspace_group_ids": [firm.client]})
+    assert firm.service.get("workspace", firm.workspace)["updated_at"] > before
+
+
+def test_who_takes_an_open_slot_becomes_a_member(firm: Firm) -> None:
+    slot = firm.service.insert("workspace_resource", {"workspace_id": firm.workspace, "role_id": firm.role})
+    person = firm.service.insert("user", {"full_name": "N", "email_address": "n@firm.example"})
+    firm.service.update("workspace_resource", slot, {"user_id": person})
+    firm.service.insert("time_entry", firm.hour(user_id=person))
+
+
 # ---- time, events, speed --------------------------------------------------------------------------------------------
 
 

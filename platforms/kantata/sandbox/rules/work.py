@@ -287,6 +287,18 @@ class Stories(ObjectRules):
             changes.setdefault("percentage_complete", 100)
         self._check({**old, **changes})
 
+    def after_update(self, service: Service, old: Row, new: Row, nested: Nested, actor: int) -> None:
+        if new["parent_id"] != old["parent_id"]:
+            self._carry_along(service, new)
+
+    def _carry_along(self, service: Service, parent: Row) -> None:
+        """What hangs below a moved task moves with it."""
+        for child in service.store.read("SELECT * FROM stories WHERE parent_id = ?", (parent["id"],)):
+            place: Row = {}
+            self._tree(service, child, place)
+            service.set_columns("stories", child["id"], place)
+            self._carry_along(service, {**child, **place})
+
     def before_delete(self, service: Service, old: Row, actor: int) -> bool:
         if service.store.read("SELECT 1 FROM time_entries WHERE story_id = ? LIMIT 1", (old["id"],)):
             raise validation("base", "Tasks with logged time cannot be deleted")
@@ -414,7 +426,14 @@ class WorkspaceResources(ObjectRules):
         if row["user_id"] is None and row["role_id"] is None:
             raise validation("base", "A resource needs a user or a role")
 
+    def after_update(self, service: Service, old: Row, new: Row, nested: Nested, actor: int) -> None:
+        self._join(service, new, actor)
+
     def after_create(self, service: Service, row: Row, nested: Nested, actor: int) -> None:
+        self._join(service, row, actor)
+
+    def _join(self, service: Service, row: Row, actor: int) -> None:
+        """Whoever takes a slot becomes a member of the project."""
         if row["user_id"] is not None and not service.store.read(
             "SELECT 1 FROM participations WHERE workspace_id = ? AND user_id = ?", (row["workspace_id"], row["user_id"])
         ):
