@@ -575,8 +575,8 @@ def _fitting(literals: Sequence[str], room: int) -> Iterator[list[str]]:
 def examine(client: SalesforceClient, requirements: Mapping[str, Any]) -> list[Finding]:
     """Whether the org is set up as Tieout needs it: log-in, version, objects, fields, rights, calls left.
 
-    `requirements`: {"objects": {"Opportunity": {"read": [fields], "write": [fields], "create": bool}}, "api_calls": n},
-    where `api_calls` is what one run may need. Nothing is written. An error of the log-in or of the version ends
+    `requirements`, all optional: {"read": {object: [fields]}, "write": {object: [fields]}, "create": [objects],
+    "api_calls": what one run may need}. Nothing is written. An error of the log-in or of the version ends
     the examination, since nothing else can be seen then.
     """
     findings: list[Finding] = []
@@ -590,8 +590,12 @@ def examine(client: SalesforceClient, requirements: Mapping[str, Any]) -> list[F
     findings.append(_version_finding(client.version, versions))
     if findings[-1].level == "error":
         return findings
-    for name, wanted in (requirements.get("objects") or {}).items():
-        findings.extend(_object_findings(client, name, wanted))
+    reads, writes = requirements.get("read") or {}, requirements.get("write") or {}
+    for name in dict.fromkeys([*reads, *writes]):
+        create = name in (requirements.get("create") or ())
+        findings.extend(
+            _object_findings(client, name, list(reads.get(name) or ()), list(writes.get(name) or ()), create)
+        )
     findings.extend(_budget_findings(client, int(requirements.get("api_calls") or 0)))
     return findings
 
@@ -606,7 +610,9 @@ def _version_finding(version: str, offered: Sequence[str]) -> Finding:
     )
 
 
-def _object_findings(client: SalesforceClient, name: str, wanted: Mapping[str, Any]) -> list[Finding]:
+def _object_findings(
+    client: SalesforceClient, name: str, reads: Sequence[str], writes: Sequence[str], create: bool
+) -> list[Finding]:
     try:
         described = client.describe(name)
     except Gone:
@@ -619,7 +625,6 @@ def _object_findings(client: SalesforceClient, name: str, wanted: Mapping[str, A
     fields = {str(one["name"]): one for one in described["fields"]}
     place = f"Setup > Object Manager > {described['label']} > Fields & Relationships"
     rights = f"Setup > Permission Sets > (Tieout's set) > Object Settings > {described['label']} > Field Permissions"
-    reads, writes = list(wanted.get("read") or ()), list(wanted.get("write") or ())
     for field in dict.fromkeys([*reads, *writes]):
         if field not in fields:
             made = (
@@ -636,7 +641,7 @@ def _object_findings(client: SalesforceClient, name: str, wanted: Mapping[str, A
             found.append(
                 Finding(level="error", what=f"{name}.{field} cannot be written by the integration user", fix=fix)
             )
-    right = "createable" if wanted.get("create") else "updateable"
+    right = "createable" if create else "updateable"
     if writes and not described[right]:
         fix = (
             f"Setup > Permission Sets > (Tieout's set) > Object Settings > {described['label']}: allow Create and Edit."

@@ -46,6 +46,9 @@ class Rest:
         add("/query/{locator}", "GET", self.query_more)
         add("/queryAll/{locator}", "GET", self.query_more)
         add("/limits", "GET", self.limits)
+        add("/search", "GET", self.search)
+        add("/parameterizedSearch", "GET", self.parameterized_search)
+        add("/parameterizedSearch", "POST", self.parameterized_search)
         add("/recent", "GET", lambda call: Answer(body=[]))
         add("/sobjects", "GET", self.describe_global)
         add("/sobjects/{object}", "GET", self.object_info)
@@ -121,8 +124,11 @@ class Rest:
         return Answer(body={"objectDescribe": describe_global_entry(definition, call.base), "recentItems": []})
 
     def describe(self, call: Call) -> Answer:
-        """Everything about one object; 304 when unchanged since If-Modified-Since (nothing here changes unnoticed)."""
+        """Everything about one object; 304 when the org's objects are unchanged since If-Modified-Since."""
         definition = self.service.object(call.params["object"])
+        since = _http_date(call.headers.get("if-modified-since", ""))
+        if since is not None and str(self.service.store.meta["schema.changed"]) <= instant_text(since):
+            return Answer(status=304)
         body = describe_object(definition, self.service.objects.values(), call.base)
         return Answer(body=body)
 
@@ -197,6 +203,39 @@ class Rest:
             answer["nextRecordsUrl"] = f"{call.base}/query/{locator}-{following}"
         answer["records"] = self.service.page(compiled, numbers[offset:following], call.base)
         return Answer(body=answer)
+
+    # --- search: names that contain a text, of the objects asked for --------------------------------------------
+
+    def search(self, call: Call) -> Answer:
+        """GET /search?q=FIND {text} RETURNING Account(Id, Name), Contact: a small part of SOSL."""
+        found = re.fullmatch(
+            r"\s*FIND\s*\{(.+?)\}(?:\s+IN\s+\w+\s+FIELDS)?(?:\s+RETURNING\s+(.+))?\s*", call.arg("q"), re.I | re.S
+        )
+        if found is None:
+            raise Refusal("MALFORMED_SEARCH", "No search term found. The search term must be enclosed in braces.")
+        listed = re.findall(r"(\w+)\s*(?:\(([^)]*)\))?\s*(?:,|$)", found.group(2) or "")
+        wanted = [(name, fields or "Id") for name, fields in listed]
+        return self._found(call, found.group(1), wanted)
+
+    def parameterized_search(self, call: Call) -> Answer:
+        """GET or POST /parameterizedSearch: the same without SOSL."""
+        body = call.mapping() if call.method == "POST" else {"q": call.arg("q"), "sobject": call.arg("sobject")}
+        names = [one.get("name") for one in body.get("sobjects") or []] or [body.get("sobject") or ""]
+        fields = ", ".join(body.get("fields") or ["Id"]) if call.method == "POST" else call.arg("fields", "Id")
+        return self._found(call, str(body.get("q") or ""), [(str(name), fields) for name in names if name])
+
+    def _found(self, call: Call, words: str, wanted: list[tuple[str, str]]) -> Answer:
+        words = words.replace("*", "").replace("\\", "").strip()
+        if len(words) < 2:
+            raise Refusal("MALFORMED_SEARCH", "search term must be longer than one character")
+        if not wanted:
+            wanted = [(name, "Id") for name in ("Account", "Contact", "Opportunity", "Product2", "User")]
+        pattern = words.replace("'", "\\'").replace("%", "\\%").replace("_", "\\_")
+        records: list[dict[str, Any]] = []
+        for name, fields in wanted:
+            compiled = self.service.compile(f"SELECT {fields} FROM {name} WHERE Name LIKE '%{pattern}%' LIMIT 200")
+            records.extend(self.service.page(compiled, self.service.find(compiled), call.base))
+        return Answer(body={"searchRecords": records})
 
     # --- one record -----------------------------------------------------------------------------------------
 
@@ -328,6 +367,8 @@ class Rest:
         """Ids deleted in a window of at most 15 days back."""
         definition = self.service.object(call.params["object"])
         start, end = self._window(call, 15)
+        if not definition.has_is_deleted:
+            return error_list("INVALID_TYPE", f"entity type {definition.name} does not support deleted records")
         rows = self.service.store.read(
             f'SELECT "Id" AS id, "SystemModstamp" AS deletedDate FROM "{definition.name}" WHERE "IsDeleted" = 1 '
             'AND "SystemModstamp" >= ? AND "SystemModstamp" < ? ORDER BY "SystemModstamp", _seq',

@@ -119,6 +119,7 @@ class SalesforceService:
             "ON CONFLICT (name) DO UPDATE SET definition = excluded.definition",
             (definition.name, json.dumps(object_to_json(definition))),
         )
+        self.store.meta["schema.changed"] = instant_text(self.clock.now())
         self.store.meta["schema.version"] = int(self.store.meta.get("schema.version", 0)) + 1
 
     def add_object(self, definition: ObjectDef) -> None:

@@ -67,6 +67,7 @@ seen["describe"] = {
     "keys": sorted(described["fields"][0]),
     "objects": [one["name"] for one in sf.describe()["sobjects"]],
 }
+seen["search"] = len(sf.quick_search("Keyed")["searchRecords"])
 seen["limits"] = sf.limits()["DailyApiRequests"]["Max"]
 seen["usage"] = sf.api_usage["api-usage"].total
 

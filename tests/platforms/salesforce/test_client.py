@@ -226,11 +226,8 @@ def test_an_examination_names_what_is_missing_and_where_to_set_it(
     org: RunningSandbox, rules: SalesforceService, connect: Connect
 ) -> None:
     wanted = {
-        "objects": {
-            "Opportunity": {"read": ["IsWon", "Billing_Type__c"], "write": ["Tieout_Paid__c"]},
-            "Account": {"read": ["VAT_Number__c"]},
-            "Invoice": {"read": ["Id"]},
-        },
+        "read": {"Opportunity": ["IsWon", "Billing_Type__c"], "Account": ["VAT_Number__c"], "Invoice": ["Id"]},
+        "write": {"Opportunity": ["Tieout_Paid__c"]},
         "api_calls": 100,
     }
     client = connect()

@@ -142,6 +142,7 @@ def test_simple_salesforce_describes_and_counts(simple: dict[str, Any]) -> None:
     assert simple["describe"]["fields"] > 50
     assert {"compoundFieldName", "picklistValues", "soapType", "nillable"} <= set(simple["describe"]["keys"])
     assert "Opportunity" in simple["describe"]["objects"]
+    assert simple["search"] == 1
     assert simple["limits"] == simple["usage"] == 150_000
 
 

@@ -251,3 +251,25 @@ def test_describe_is_complete(http: httpx.Client) -> None:
     assert fields["Billing_Type__c"]["restrictedPicklist"] is True
     assert {one["relationshipName"] for one in found["childRelationships"]} >= {"OpportunityLineItems"}
     assert found["urls"]["sobject"] == "/services/data/v67.0/sobjects/Opportunity"
+
+
+def test_describe_is_not_sent_again_while_nothing_changed(
+    org: RunningSandbox, rules: SalesforceService, http: httpx.Client
+) -> None:
+    org.service.insert("Account", {"Name": "later"}, actor="")
+    seen = http.get("/sobjects/Account/describe").headers["date"]
+    again = http.get("/sobjects/Account/describe", headers={"If-Modified-Since": seen})
+    assert (again.status_code, again.content) == (304, b"")
+    org.service.insert("Account", {"Name": "later still"}, actor="")
+    rules.add_field("Account", text("Fresh__c", 20))
+    assert http.get("/sobjects/Account/describe", headers={"If-Modified-Since": seen}).status_code == 200
+
+
+def test_search_finds_names(org: RunningSandbox, http: httpx.Client) -> None:
+    org.service.insert("Account", {"Name": "Acme 50% Ltd"}, actor="")
+    org.service.insert("Contact", {"LastName": "Acmeson"}, actor="")
+    found = http.get("/search/", params={"q": "FIND {acme*} IN ALL FIELDS RETURNING Account(Id, Name), Contact"}).json()
+    assert [one["attributes"]["type"] for one in found["searchRecords"]] == ["Account", "Contact"]
+    found = http.get("/parameterizedSearch", params={"q": "50%", "sobject": "Account", "fields": "Name"}).json()
+    assert [one["Name"] for one in found["searchRecords"]] == ["Acme 50% Ltd"]
+    assert http.get("/search", params={"q": "FIND me"}).json()[0]["errorCode"] == "MALFORMED_SEARCH"
