@@ -428,7 +428,7 @@ def _known_tables(tree: exp.Expr) -> None:
 
 def _not_found(error: OptimizeError) -> Refusal:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    found = re.search(r"Column '?\"?([\w.\"]+)\"?'? could not be resolved", text)
+    found = re.search(r"(?:Column '?|Unknown column: )\"?([\w.\"]+)", text)
     if found is None:
         return invalid(f"Invalid or unsupported search. {text.splitlines()[0]}")
     column = found[1].replace('"', "").split(".")[-1]
