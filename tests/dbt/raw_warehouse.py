@@ -65,7 +65,7 @@ class RawWarehouse:
     def add(
         self, platform: str, table: str, rows: Iterable[Mapping[str, Any]], *, connection: str | None = None
     ) -> None:
-        """Insert `rows` (column -> value). The connection is the platform's name by default; an unknown column raises."""
+        """Insert `rows` (column -> value). The connection is the platform by default; an unknown column raises."""
         for row in rows:
             values = {CONNECTION: connection or platform, LOADED_AT: NOW, **row}
             names = ", ".join(f'"{name}"' for name in values)

@@ -6,6 +6,13 @@ parties as (
 
 ),
 
+companies as (
+
+    select * from {{ ref('int_identity_companies') }}
+    where is_current
+
+),
+
 party_links as (
 
     select * from {{ ref('int_identity_party_links') }}
@@ -69,9 +76,11 @@ invoice_links as (
 customers as (
 
     select
-        parties.stack,
+        companies.stack,
         'customer' as entity,
-        parties.party_id as crm_id,
+        companies.account_id as crm_id,
+        companies.company_id,
+        companies.is_alias,
         clients.right_id as psa_id,
         customers.right_id as accounting_id,
         customers.legal_entity_code,
@@ -80,12 +89,11 @@ customers as (
         clients.confidence as psa_confidence,
         customers.rule as accounting_rule,
         customers.confidence as accounting_confidence
-    from parties
+    from companies
     left join party_links as clients
-        on parties.party_id = clients.left_id and clients.right_role = 'psa'
+        on companies.company_id = clients.left_id and clients.right_role = 'psa'
     left join party_links as customers
-        on parties.party_id = customers.left_id and customers.right_role = 'accounting'
-    where parties.role = 'crm'
+        on companies.company_id = customers.left_id and customers.right_role = 'accounting'
 
     union all
 
@@ -93,6 +101,8 @@ customers as (
         parties.stack,
         'customer' as entity,
         cast(null as text) as crm_id,
+        cast(null as text) as company_id,
+        false as is_alias,
         case when parties.role = 'psa' then parties.party_id end as psa_id,
         case when parties.role = 'accounting' then parties.party_id end as accounting_id,
         parties.legal_entity_code,
@@ -195,6 +205,8 @@ every_entity as (
         stack,
         entity,
         crm_id,
+        company_id,
+        is_alias,
         psa_id,
         accounting_id,
         legal_entity_code,
@@ -212,6 +224,8 @@ every_entity as (
         projects_all.stack,
         projects_all.entity,
         projects_all.crm_id,
+        cast(null as text) as company_id,
+        false as is_alias,
         projects_all.psa_id,
         projects_all.accounting_id,
         legal_entities.code as legal_entity_code,
@@ -235,6 +249,8 @@ every_entity as (
         stack,
         entity,
         cast(null as text) as crm_id,
+        cast(null as text) as company_id,
+        false as is_alias,
         psa_id,
         accounting_id,
         legal_entity_code,
@@ -255,6 +271,7 @@ final as (
         stack,
         entity,
         crm_id,
+        company_id,
         psa_id,
         accounting_id,
         legal_entity_code,
@@ -263,6 +280,7 @@ final as (
         psa_confidence,
         accounting_rule,
         accounting_confidence,
+        is_alias,
         is_complete
     from every_entity
 

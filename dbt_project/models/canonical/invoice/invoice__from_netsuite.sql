@@ -206,7 +206,7 @@ final as (
         credited_amount,
         written_off_amount,
         open_amount,
-        source_open_amount,
+        case when is_posted then source_open_amount end as source_open_amount,
         case invoice_type when 'invoice' then 1 else -1 end as receivables_sign,
         is_posted,
         is_voided,

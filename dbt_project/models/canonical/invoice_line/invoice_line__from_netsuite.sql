@@ -30,7 +30,8 @@ signed as (
     select
         lines.transaction_line_id,
         lines.transaction_id,
-        lines.item_id,
+        -- On a tax line the ledger puts the tax code where the item stands.
+        case when not lines.is_tax_line then lines.item_id end as item_id,
         coalesce(jobs.ledger_project_id, header_jobs.ledger_project_id) as ledger_project_id,
         case when lines.is_tax_line then 'tax' else 'charge' end as line_type,
         lines.memo,
@@ -71,7 +72,11 @@ final as (
         signed.line_type,
         signed.memo as description,
         signed.source_reference,
-        {{ text_part('signed.source_reference', ':', 2) }} as source_entity,
+        -- The line names the PSA's own word for what it bills.
+        case {{ text_part('signed.source_reference', ':', 2) }}
+            when 'billing_milestone' then 'milestone'
+            else {{ text_part('signed.source_reference', ':', 2) }}
+        end as source_entity,
         {{ text_part('signed.source_reference', ':', 1) }} || ':' || {{ text_part('signed.source_reference', ':', 3) }} as source_entity_id,
         case
             when signed.source_reference is not null

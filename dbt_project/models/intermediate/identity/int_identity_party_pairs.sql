@@ -20,21 +20,9 @@ others as (
 
 ),
 
-survivors as (
+companies as (
 
-    select * from {{ ref('int_identity_account_survivors') }}
-
-),
-
-aliases as (
-
-    select
-        survivors.survivor_id,
-        crm_accounts.source_id,
-        crm_accounts.stack
-    from survivors
-    inner join {{ ref('canonical__account') }} as crm_accounts
-        on survivors.account_id = crm_accounts.account_id
+    select * from {{ ref('int_identity_companies') }}
 
 ),
 
@@ -59,18 +47,16 @@ decisions as (
 stored as (
 
     select
-        accounts.party_id as left_id,
+        companies.account_id as left_id,
         others.party_id as right_id,
         'C-1.1' as rule,
         1 as rule_rank,
         1.0 as confidence
     from references_to_accounts
-    inner join aliases
+    inner join companies
         on
-            references_to_accounts.account_source_id = aliases.source_id
-            and references_to_accounts.stack = aliases.stack
-    inner join accounts
-        on aliases.survivor_id = accounts.party_id
+            references_to_accounts.account_source_id = companies.source_id
+            and references_to_accounts.stack = companies.stack
     inner join others
         on references_to_accounts.entity_id = others.party_id
 
@@ -213,12 +199,41 @@ found as (
 
 ),
 
+-- What speaks for one account of a company speaks for the company.
 best as (
 
     select
-        *,
-        row_number() over (partition by left_id, right_id order by rule_rank) as preference
+        companies.company_id as left_id,
+        found.right_id,
+        found.rule,
+        found.rule_rank,
+        found.confidence,
+        row_number() over (
+            partition by companies.company_id, found.right_id
+            order by found.rule_rank, found.confidence desc
+        ) as preference
     from found
+    inner join companies
+        on found.left_id = companies.account_id
+
+),
+
+kept as (
+
+    select * from best
+    where preference = 1
+
+),
+
+separated as (
+
+    select distinct
+        companies.company_id as left_id,
+        decisions.right_id
+    from decisions
+    inner join companies
+        on decisions.left_id = companies.account_id
+    where decisions.decision = 'not_same'
 
 ),
 
@@ -226,20 +241,20 @@ final as (
 
     select
         accounts.stack,
-        best.left_id,
+        kept.left_id,
         accounts.name as left_name,
         accounts.normalised_tax_id as left_tax_id,
         others.role as right_role,
-        best.right_id,
+        kept.right_id,
         others.name as right_name,
         others.normalised_tax_id as right_tax_id,
         others.legal_entity_code,
         others.currency,
         others.is_active as is_right_active,
         others.source_created_at as right_created_at,
-        best.rule,
-        best.rule_rank,
-        cast(best.confidence as decimal(5, 4)) as confidence,
+        kept.rule,
+        kept.rule_rank,
+        cast(kept.confidence as decimal(5, 4)) as confidence,
         -- C-3: two tax ids that differ, or the same number of two countries.
         coalesce(
             accounts.tax_number <> others.tax_number
@@ -247,19 +262,18 @@ final as (
             false
         ) as has_conflicting_tax_ids,
         coalesce(accounts.country_code = coalesce(others.country_code, others.tax_country), false) as has_same_country,
-        coalesce(decisions.decision = 'not_same', false) as is_decided_not_same,
-        count(*) over (partition by best.right_id, best.rule_rank) as accounts_found_by_rule,
+        separated.right_id is not null as is_decided_not_same,
+        count(*) over (partition by kept.right_id, kept.rule_rank) as accounts_found_by_rule,
         count(*) over (
-            partition by best.left_id, others.role, others.legal_entity_code, others.currency, best.rule_rank
+            partition by kept.left_id, others.role, others.legal_entity_code, others.currency, kept.rule_rank
         ) as others_found_by_rule
-    from best
+    from kept
     inner join accounts
-        on best.left_id = accounts.party_id
+        on kept.left_id = accounts.party_id
     inner join others
-        on best.right_id = others.party_id
-    left join decisions
-        on best.left_id = decisions.left_id and best.right_id = decisions.right_id
-    where best.preference = 1
+        on kept.right_id = others.party_id
+    left join separated
+        on kept.left_id = separated.left_id and kept.right_id = separated.right_id
 
 )
 
