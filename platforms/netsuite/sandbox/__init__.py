@@ -9,6 +9,7 @@ from platforms.kit.sandbox.faults import Faults
 from platforms.kit.sandbox.registry import SandboxSpec
 from platforms.netsuite.sandbox.app import create_app
 from platforms.netsuite.sandbox.service import NetSuiteService, open_service
+from platforms.netsuite.sandbox.setup import ACCOUNT
 from platforms.netsuite.sandbox.signing import host_label
 
 __all__ = ["SANDBOX", "NetSuiteService", "credentials"]
@@ -53,5 +54,5 @@ SANDBOX = SandboxSpec(
     open_service=open_service,
     create_app=app_of,
     environment=environment,
-    hosts=(f"{host_label('TSTDRV7734501')}.suitetalk.api.netsuite.com", "*.suitetalk.api.netsuite.com"),
+    hosts=tuple(f"{host_label(ACCOUNT)}.{kind}.api.netsuite.com" for kind in ("suitetalk", "restlets")),
 )

@@ -127,6 +127,7 @@ class Api:
         """Every path there is."""
         return [
             Route(TOKEN_PATH, self.token, methods=["POST"]),
+            Route("/rest/tokeninfo", self._known(self.token_info), methods=["GET"]),
             Route(f"{ROOT}/query/v1/suiteql", self._known(self.query), methods=["POST"]),
             Route(f"{ROOT}/system/v1/serverTime", self._known(self.server_time), methods=["GET"]),
             Route(f"{ROOT}/system/v1/governanceLimits", self._known(self.governance), methods=["GET"]),
@@ -165,6 +166,12 @@ class Api:
             status = 401 if refusal.code == "invalid_client" else 400
             headers = {"WWW-Authenticate": f'Basic realm="{ACCOUNT}"'} if status == 401 else {}
             return JsonResponse({"error": refusal.code}, status, headers)
+
+    def token_info(self, request: Request, actor: str) -> Response:
+        """GET /rest/tokeninfo on the restlets host: whose token it is."""
+        role = ROLES[actor].name
+        return JsonResponse({"companyName": "Northwind Advisory", "companyId": ACCOUNT, "roleName": role, "roleId": actor,
+                             "scopes": ["rest_webservices"]})  # fmt: skip
 
     # -- SuiteQL ----------------------------------------------------------------------------------------------------
 
