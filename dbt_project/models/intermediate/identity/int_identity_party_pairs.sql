@@ -165,7 +165,7 @@ ranked_names as (
 
     select
         *,
-        row_number() over (partition by right_id order by score desc, left_id) as score_rank
+        row_number() over (partition by right_id order by score desc, left_id asc) as score_rank
     from scored_names
 
 ),
@@ -210,7 +210,7 @@ best as (
         found.confidence,
         row_number() over (
             partition by companies.company_id, found.right_id
-            order by found.rule_rank, found.confidence desc
+            order by found.rule_rank asc, found.confidence desc
         ) as preference
     from found
     inner join companies
