@@ -32,13 +32,13 @@ BASE = "/api/v1"
 
 # The vendor publishes its numbers to customers only; these are ours, high enough for a working day and low enough to
 # be felt by a client that does not pace itself.
-LIMITS = Limits(requests_per_second=40.0, burst=80)
+LIMITS = Limits(requests_per_second=100.0, burst=200)
 # Calls with limits of their own, per (method, collection): requests per second and burst.
 SEPARATE_LIMITS: dict[tuple[str, str], tuple[float, int]] = {
-    ("POST", "workspaces"): (5.0, 20),
-    ("GET", "workspaces"): (15.0, 40),
-    ("POST", "custom_field_values"): (5.0, 20),
-    ("GET", "custom_field_values"): (15.0, 40),
+    ("POST", "workspaces"): (10.0, 20),
+    ("GET", "workspaces"): (40.0, 80),
+    ("POST", "custom_field_values"): (10.0, 20),
+    ("GET", "custom_field_values"): (40.0, 80),
 }
 
 # What each collection can do: L list, S show, C create, U update, D delete, B bulk delete by ids.

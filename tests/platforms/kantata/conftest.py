@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from platforms.kantata.client import KantataClient
 from platforms.kantata.sandbox.service import Service, open_service
 from platforms.kit.registry import Limits
-from platforms.kit.sandbox.server import RunningSandbox
+from platforms.kit.sandbox.registry import open_ready, sandbox
+from platforms.kit.sandbox.server import RunningSandbox, certificate
 from tests.platforms.kantata.firm import Firm, build_firm, connect
 
 
@@ -28,11 +30,21 @@ def firm(service: Service) -> Firm:
     return build_firm(service)
 
 
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a fresh account, certificates included: making it takes longer than most tests."""
+    state = tmp_path_factory.mktemp("fresh")
+    open_ready(sandbox("kantata"), state, 7).store.close()
+    certificate(state)
+    return state
+
+
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[RunningSandbox]:
+def running(fresh: Path, tmp_path: Path) -> Iterator[RunningSandbox]:
     """A served account without rate limits."""
-    with RunningSandbox("kantata", tmp_path / "served", limits=Limits()) as sandbox:
-        yield sandbox
+    state = Path(shutil.copytree(fresh, tmp_path / "served"))
+    with RunningSandbox("kantata", state, limits=Limits()) as made:
+        yield made
 
 
 @pytest.fixture
