@@ -58,7 +58,7 @@ class Patience:
     first_pause: float = 1.0
     """Seconds before the second try; doubles each time, with full jitter."""
     longest_pause: float = 60.0
-    job_pause: float = 2.0
+    job_pause: float = 0.25
     """Seconds between two looks at a vendor job; grows by half each time up to `longest_pause`."""
     job_looks: int = 400
 
@@ -135,6 +135,10 @@ class Dispatcher:
         self._stopped: dict[str, PlatformError] = {}
         self._halt = threading.Event()
         self._lock = threading.Lock()
+
+    @property
+    def _key_field(self) -> str:
+        return self.sync.key_field if self.sync.mode is not Mode.update else TARGET_ID
 
     # -- targets ----------------------------------------------------------------------------------------------------
 
@@ -288,7 +292,7 @@ class Dispatcher:
                     connection=batch["connection"],
                     object=batch["object"],
                     verb=Verb(batch["verb"]),
-                    key_field=self.sync.key_field,
+                    key_field=self._key_field,
                     batch_id=batch["batch_id"],
                     remote=batch["remote"],
                 )
@@ -369,7 +373,7 @@ class Dispatcher:
         found: dict[str, tuple[Found, ...]] = {}
         creates = [r.row for r in chunk if r.row.verb is Verb.create]
         if creates:
-            back = target.read_back(self.sync.object, creates, key_field=self.sync.key_field, fields=names)
+            back = target.read_back(self.sync.object, creates, key_field=self._key_field, fields=names)
             found.update({row.entry_id: tuple(back[row.entry_id]) for row in creates})
         updates = [r.row for r in chunk if r.row.verb is Verb.update]
         if updates:
@@ -563,19 +567,28 @@ class Dispatcher:
         if capability.supports_async_job and isinstance(target, JobTarget):
             head, ready = _peek(ready, max(1, capability.job_min_rows))
             if len(head) >= max(1, capability.job_min_rows):
-                return self._send_jobs(target, capability, verb, ready)
+                parts = chunked(ready, capability.job_max_rows or 1_000_000)
+                return self._side_by_side(target, verb, parts, capability.parallel_writes, self._send_job)
         batches = chunked(ready, capability.max_batch(verb))
-        if capability.parallel_writes <= 1:
-            return max((self._send_batch(target, verb, batch) for batch in batches), default=0.0)
-        return self._side_by_side(target, verb, batches, capability.parallel_writes)
+        return self._side_by_side(target, verb, batches, capability.parallel_writes, self._send_batch)
 
-    def _side_by_side(self, target: Target, verb: Verb, batches: Iterator[list[_Ready]], lanes: int) -> float:
+    def _side_by_side(
+        self,
+        target: Target,
+        verb: Verb,
+        batches: Iterator[list[_Ready]],
+        lanes: int,
+        send_one: Callable[[Target, Verb, Sequence[_Ready]], float],
+    ) -> float:
+        """Send batches in this many lanes; nothing new is begun after a fault, what is under way is waited for."""
+        if lanes <= 1:
+            return max((send_one(target, verb, batch) for batch in batches), default=0.0)
         longest = 0.0
         under_way: set[Future[float]] = set()
         fault: BaseException | None = None
         with ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="lane") as pool:
             for batch in batches:
-                under_way.add(pool.submit(self._send_batch, target, verb, batch))
+                under_way.add(pool.submit(send_one, target, verb, batch))
                 if len(under_way) >= lanes:
                     finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in finished:
@@ -597,28 +610,38 @@ class Dispatcher:
         self._mark_sent(batch_id, batch, remote=None)
         rows = [r.row for r in batch]
         try:
-            receipts = target.write(self.sync.object, verb, rows, key_field=self.sync.key_field, batch_id=batch_id)
-        except BadAnswer as error:
-            # Whoever answered was not the platform; it may still have been reached.
+            receipts = target.write(self.sync.object, verb, rows, key_field=self._key_field, batch_id=batch_id)
+        except (BadAnswer, Uncertain) as error:
+            # Whoever answered BadAnswer was not the platform; it may still have been reached.
             self._take(target, batch_id, batch, receipts_for(_as_uncertain(error), rows))
-            raise _Stopped(error, final=True) from error
-        except Refused as error:
-            if len(batch) == 1:
-                return self._take(target, batch_id, batch, receipts_for(error, rows))
-            # The call as a whole was refused, so nothing was done: look for the culprit by halves.
-            self._back(batch_id, batch, error)
+            if isinstance(error, BadAnswer):
+                raise _Stopped(error, final=True) from error
+            return 0.0
+        except PlatformError as error:
+            return self._call_failed(target, batch_id, batch, error, self._send_batch)
+        return self._take(target, batch_id, batch, receipts)
+
+    def _call_failed(
+        self,
+        target: Target,
+        batch_id: str,
+        batch: Sequence[_Ready],
+        error: PlatformError,
+        resend: Callable[[Target, Verb, Sequence[_Ready]], float],
+    ) -> float:
+        """The whole call surely did nothing. One refused row is told; of several the culprit is looked for by halves."""
+        if isinstance(error, Refused) and len(batch) == 1:
+            return self._take(target, batch_id, batch, receipts_for(error, [r.row for r in batch]))
+        self._back(batch_id, batch, error)
+        if isinstance(error, Refused):
             middle = len(batch) // 2
             halves = [self._refreshed(batch[:middle]), self._refreshed(batch[middle:])]
-            return max(self._send_batch(target, verb, half) for half in halves)
-        except AskPerson as error:
-            self._back(batch_id, batch, error)
+            return max(resend(target, half[0].row.verb, half) for half in halves)
+        if isinstance(error, AskPerson):
             raise _Stopped(error, final=True) from error
-        except (Wait, NotSent) as error:
-            self._back(batch_id, batch, error)
+        if isinstance(error, (Wait, NotSent)):
             raise _Stopped(error, final=False) from error
-        except PlatformError as error:
-            return self._take(target, batch_id, batch, receipts_for(error, rows))
-        return self._take(target, batch_id, batch, receipts)
+        return error.retry_after or 0.0
 
     def _refreshed(self, batch: Sequence[_Ready]) -> list[_Ready]:
         """The same rows, with the attempt just made counted."""
@@ -791,34 +814,30 @@ class Dispatcher:
 
     # -- vendor jobs ------------------------------------------------------------------------------------------------
 
-    def _send_jobs(self, target: Any, capability: Capability, verb: Verb, ready: Iterator[_Ready]) -> float:
-        for part in chunked(ready, capability.job_max_rows or 1_000_000):
-            if self._halt.is_set():
-                return 0.0
-            batch_id = self.journal.ids()
-            try:
-                handle = target.open_job(
-                    self.sync.object, verb, key_field=self.sync.key_field, batch_id=batch_id, rows=len(part)
-                )
-            except PlatformError as error:
-                # Opening a job changes no record, so nothing is in doubt.
-                self._tries.update(r.entry.entry_id for r in part)
-                raise _Stopped(error, final=isinstance(error, Refused | AskPerson)) from error
-            self._mark_sent(batch_id, part, remote=handle.remote)
-            try:
-                target.submit_job(handle, [r.row for r in part])
-            except Uncertain:
-                pass
-            except AskPerson as error:
-                self._back(batch_id, part, error)
-                raise _Stopped(error, final=True) from error
-            except (Wait, NotSent) as error:
-                self._back(batch_id, part, error)
-                raise _Stopped(error, final=False) from error
-            self._finish_job(handle, part)
-        return 0.0
+    def _send_job(self, target: Any, verb: Verb, part: Sequence[_Ready]) -> float:
+        if self._halt.is_set():
+            return 0.0
+        batch_id = self.journal.ids()
+        try:
+            handle = target.open_job(
+                self.sync.object, verb, key_field=self._key_field, batch_id=batch_id, rows=len(part)
+            )
+        except PlatformError as error:
+            # Opening a job changes no record, so nothing is in doubt.
+            raise _Stopped(error, final=isinstance(error, (Refused, AskPerson))) from error
+        self._mark_sent(batch_id, part, remote=handle.remote)
+        try:
+            target.submit_job(handle, [r.row for r in part])
+        except BadAnswer as error:
+            # The rows may have arrived; the job stays journalled and is asked for by a later run.
+            raise _Stopped(error, final=True) from error
+        except Uncertain:
+            pass
+        except PlatformError as error:
+            return self._call_failed(target, batch_id, part, error, self._send_job)
+        return self._finish_job(handle, part)
 
-    def _finish_job(self, handle: JobHandle, batch: Sequence[_Ready]) -> None:
+    def _finish_job(self, handle: JobHandle, batch: Sequence[_Ready]) -> float:
         """Ask for a job's results until they are there; out of patience -> the entries stay `sent`, for a later run."""
         target: Any = self.target(handle.connection)
         rows = [r.row for r in batch]
@@ -826,8 +845,7 @@ class Dispatcher:
         for _ in range(self.patience.job_looks):
             receipts = target.reattach(handle, rows)
             if receipts is not None:
-                self._take(target, handle.batch_id, batch, receipts)
-                return
+                return self._take(target, handle.batch_id, batch, receipts)
             self.sleep(pause)
             pause = min(pause * 1.5, self.patience.longest_pause)
         raise Wait(
