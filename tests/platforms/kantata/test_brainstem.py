@@ -440,6 +440,6 @@ def test_too_many_requests_are_turned_away_in_the_vendors_shape(running: Running
     assert answers[-1].status_code == 429
     assert answers[-1].json()["errors"][0]["type"] == "system"
     running.app.limits = Limits(requests_per_second=1_000_000, burst=1_000_000)
-    limited = [raw.get("workspaces").status_code for _ in range(60)]
-    assert 429 in limited  # projects have a limit of their own
+    limited = [raw.post("workspaces", json={"workspace": {}}).status_code for _ in range(60)]
+    assert 429 in limited  # making projects has a limit of its own
     assert {raw.get("users/me").status_code for _ in range(5)} == {200}
