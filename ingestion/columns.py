@@ -250,7 +250,10 @@ def _fast(values: list[Any], kind: pa.DataType) -> pa.Array:
             return pc.cast(text, kind)
         except pa.ArrowInvalid:  # no zone written: NetSuite's TO_CHAR of times, which are UTC
             return pc.assume_timezone(pc.cast(text, pa.timestamp("us")), "UTC")
-    if pa.types.is_int64(kind) and not {type(value) for value in values} <= {int, type(None)}:
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds == {str}:  # Arrow reads numbers from text exactly, and refuses what does not fit
+        return pc.cast(_without_empty(pa.array(values, pa.string())), kind)
+    if pa.types.is_int64(kind) and not kinds <= {int}:
         raise TypeError("Arrow would cut 1.5 to 1 and take True for 1")
     return pa.array(values, kind)
 
