@@ -6,8 +6,9 @@
     client.get / create / patch / upsert / delete / transform         one record
     client.submit_batch(...) -> job id; job, tasks, task_result       up to 100 records as one job
 
-SuiteQL gives every scalar as text and leaves nulls out; nothing is converted here. A query may give 100,000 rows at most
-(the rest is silently missing), so whatever may grow is read by `suiteql_keyset`, which starts again behind the last key.
+SuiteQL gives every scalar as text and leaves nulls out; nothing is converted here. A query may give 100,000 rows at
+most (the rest is silently missing), so whatever may grow is read by `suiteql_keyset`, which starts again behind the
+last key.
 Run alone: `python -c` with `platforms.kit.registry.spec("netsuite").connect(...)`.
 """
 
@@ -71,7 +72,7 @@ def _hmac_sha256(signer: Any, request: Any) -> str:
     return base64.b64encode(hmac.new(key.encode(), base.encode(), hashlib.sha256).digest()).decode()
 
 
-class _Signer(ClientAuth):  # type: ignore[misc]  # authlib has no types
+class _Signer(ClientAuth):
     """Authlib's signer with the one method that NetSuite takes."""
 
     SIGNATURE_METHODS = {"HMAC-SHA256": _hmac_sha256}
@@ -127,7 +128,7 @@ def _m2m_fetch(
             raise AskPerson(
                 f"the private key cannot be used to sign ({type(error).__name__})",
                 platform="netsuite", connection=context.connection,
-                next_step="Set private_key to the PEM whose certificate was uploaded for the M2M mapping (EC P-256 or RSA).",
+                next_step="Set private_key to the PEM whose certificate was uploaded for the M2M mapping (EC or RSA).",
             ) from error  # fmt: skip
         response = client.post(
             token_url,
@@ -169,8 +170,10 @@ def _token_of(response: httpx.Response, context: ClientContext) -> Token:
     if response.status_code != 200 or "access_token" not in body:
         code = str(body.get("error", response.status_code))
         steps = {
-            "invalid_client": "Check client_id and certificate_id; the M2M mapping may be revoked or its certificate expired.",
-            "invalid_grant": "Check that private_key belongs to the uploaded certificate and that this machine's clock is right.",
+            "invalid_client": "Check client_id and certificate_id; the M2M mapping may be revoked or "
+            "its certificate expired.",
+            "invalid_grant": "Check that private_key belongs to the uploaded certificate and that "
+            "this machine's clock is right.",
             "invalid_scope": "Tick REST Web Services in the integration record's OAuth 2.0 scopes.",
         }
         raise AskPerson(
@@ -226,7 +229,8 @@ def _meaning(status: int, code: str, detail: str) -> tuple[type[PlatformError], 
         return Wait, ""
     if status == 401 or code == "INVALID_LOGIN":
         return AskPerson, (
-            "Look at the Login Audit Trail in NetSuite: revoked token, wrong role, or a clock that is more than five minutes off."
+            "Look at the Login Audit Trail in NetSuite: revoked token, wrong role, or a clock that "
+            "is more than five minutes off."
         )
     if status == 403 or code == "INSUFFICIENT_PERMISSION":
         return AskPerson, "Give the integration's role the permission that the message names."
@@ -375,7 +379,8 @@ class NetSuiteClient:
         if refuse_full and first.total >= ROWS_PER_QUERY:
             raise self.api.error(
                 BadAnswer,
-                f"the query gives {first.total} rows or more; NetSuite returns at most {ROWS_PER_QUERY} and drops the rest",
+                f"the query gives {first.total} rows or more; NetSuite returns at most "
+                f"{ROWS_PER_QUERY} and drops the rest",
                 next_step="Read it with suiteql_keyset, or narrow the query.",
             )
         yield first.rows
@@ -473,7 +478,7 @@ class NetSuiteClient:
         return body
 
     def list_ids(self, type: str, q: str = "") -> Iterator[list[str]]:
-        """The ids of a collection, filtered by `q`, page by page. (SuiteQL is the better reader; this needs no query right.)"""
+        """The ids of a collection, filtered by `q`, page by page. SuiteQL reads better; this needs no query right."""
         offset = 0
         while True:
             params: dict[str, Any] = {"limit": PAGE, "offset": offset} | ({"q": q} if q else {})
@@ -583,7 +588,7 @@ class NetSuiteClient:
             pause = min(5.0, pause * 2)
 
     def tasks(self, id: str) -> list[Task]:
-        """The tasks of a job, one per record. Where the list holds only links, each task says nothing of its outcome."""
+        """The tasks of a job, one per record; where the list holds only links, tasks say nothing of their outcome."""
         body = self.api.json(self.api.request("GET", f"{_JOB}/{id}/task", idempotent=True, kind="poll"))
         out = []
         for n, item in enumerate(body.get("items", ()), 1):
@@ -664,7 +669,7 @@ _ITEMS = ("serviceSaleItem", "serviceResaleItem", "nonInventorySaleItem", "other
 
 
 def table_of(type: str) -> tuple[str, str]:
-    """The SuiteQL table of a REST record type, and a condition (starting with ' AND') that picks it out of the table."""
+    """The SuiteQL table of a REST record type, and a condition (' AND ...') that picks it out of the table."""
     kind = _TRANSACTIONS.get(type.lower())
     if kind is not None:
         return "transaction", f" AND type = '{kind}'"
@@ -698,19 +703,23 @@ def _secret(value: str | Secret) -> Secret:
 # -- looking whether all is set up -------------------------------------------------------------------------------------
 
 # What Tieout reads, and by which field it writes; `requirements` may add more.
-READ_TABLES = ("subsidiary", "currency", "customer", "job", "item", "employee", "term", "accountingperiod", "transaction",
-               "transactionline", "transactionaccountingline", "nexttransactionlinelink", "deletedrecord")  # fmt: skip
+READ_TABLES = ("subsidiary", "currency", "customer", "job", "item", "employee", "term", "accountingperiod",
+               "transaction", "transactionline", "transactionaccountingline",
+               "nexttransactionlinelink", "deletedrecord")  # fmt: skip
 CUSTOM_FIELDS: Mapping[str, tuple[str, ...]] = {
     "customer": ("custentity_tieout_account",),
     "job": ("custentity_tieout_account",),
     "invoice": ("custbody_tieout_project", "custbody_tieout_period", "item.custcol_tieout_source"),
 }
 _SET_UP = {
-    "custentity": "Customization > Lists, Records, & Fields > Entity Fields > New: type Free-Form Text, applied to Customer "
+    "custentity": "Customization > Lists, Records, & Fields > Entity Fields > New: type Free-Form "
+    "Text, applied to Customer "
     "and Project, with Store Value ticked.",
-    "custbody": "Customization > Lists, Records, & Fields > Transaction Body Fields > New: type Free-Form Text, applied to "
+    "custbody": "Customization > Lists, Records, & Fields > Transaction Body Fields > New: type "
+    "Free-Form Text, applied to "
     "Sale, with Store Value ticked.",
-    "custcol": "Customization > Lists, Records, & Fields > Transaction Line Fields > New: type Free-Form Text, applied to "
+    "custcol": "Customization > Lists, Records, & Fields > Transaction Line Fields > New: type "
+    "Free-Form Text, applied to "
     "Sale Item, with Store Value ticked.",
 }
 
@@ -744,7 +753,8 @@ def examine(client: NetSuiteClient, requirements: Mapping[str, Any]) -> list[Fin
                            "Set the external ID of the subsidiary (Setup > Company > Subsidiaries).")  # fmt: skip
     findings += _known_ids(client, "serviceSaleItem",
                            requirements.get("items", ("SVC-TIME", "SVC-EXPENSE", "SVC-FIXED", "SVC-RETAINER")),
-                           "Create a Service for Sale item with this external ID (Lists > Accounting > Items > New).")  # fmt: skip
+                           "Create a Service for Sale item with this external ID (Lists > Accounting "
+                           "> Items > New).")  # fmt: skip
     findings.append(_concurrency(client))
     return findings
 
@@ -759,7 +769,7 @@ def _readable(client: NetSuiteClient, tables: Sequence[str]) -> list[Finding]:
             out.append(Finding(level="error", what=f"{table} cannot be read: {error.message}", fix=fix))
         except PlatformError as error:
             out.append(Finding(level="error", what=f"{table} cannot be read: {error.message}",
-                               fix="Enable the feature the table belongs to, or give the role View on it."))  # fmt: skip
+                               fix="Enable the feature it belongs to, or give the role View on it."))  # fmt: skip
     return out or [Finding(level="ok", what=f"{len(tables)} tables can be read by SuiteQL")]
 
 
@@ -814,7 +824,7 @@ def _concurrency(client: NetSuiteClient) -> Finding:
         return Finding(level="warning", what=f"the concurrency limit is unknown: {error.message}", fix=error.next_step)
     limit = int(limits.get("integrationConcurrencyLimit") or limits.get("accountConcurrencyLimit") or allowed)
     if allowed > limit:
-        return Finding(level="warning", what=f"Tieout would send {allowed} requests at once; the account allows {limit}",
+        return Finding(level="warning", what=f"Tieout would send {allowed} requests at once; {limit} are allowed",
                        fix=f"Set this connection's concurrency to {limit} or less.")  # fmt: skip
     return Finding(level="ok", what=f"{allowed} requests at once of {limit} allowed")
 

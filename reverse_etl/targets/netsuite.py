@@ -1,8 +1,8 @@
 """Writing to NetSuite: one record a call, or up to 100 as an asynchronous batch; answered record by record.
 
-    create  -> POST with our key as externalId. The ledger keeps external ids unique per record type, so a create that is
-               sent twice is refused the second time; the engine reads it back and adopts it. (A PUT by external id
-               would *change* a record that finance has corrected meanwhile, and append its lines once more.)
+    create  -> POST with our key as externalId. The ledger keeps external ids unique per record type, so a create that
+               is sent twice is refused the second time; the engine reads it back and adopts it. (A PUT by external
+               id would *change* a record that finance has corrected meanwhile, and append its lines once more.)
     update  -> PATCH by id; sublists that are sent replace those there
     find    -> SuiteQL by externalid or id; lines of documents are given back with the signs they were sent with
 
@@ -69,7 +69,7 @@ def build(client: NetSuiteClient, connection: str) -> Target:
 
 
 class NetSuiteTarget:
-    """One account as a target. Field names are REST names; `entity.id`, `item.items` reach into references and sublists."""
+    """One account as a target. Field names are REST names; `entity.id` and `item.items` reach inside."""
 
     platform = PLATFORM
 
@@ -81,7 +81,7 @@ class NetSuiteTarget:
         self._hidden: dict[str, set[str]] = {}
 
     def capability(self, object: str) -> Capability:
-        """Every record type with an external id can be written alike; whether this one exists is told by the first call."""
+        """Every record type with an external id is written alike; whether this one exists is told by the first call."""
         if not _OBJECT.fullmatch(object):
             raise Refused(
                 f"{object!r} is no NetSuite record type; there are customer, job, invoice, ...",
@@ -174,13 +174,14 @@ class NetSuiteTarget:
             return out
         ids = [row["id"] for row in rows]
         marks = ", ".join("?" * len(ids))
-        query = (
-            "SELECT tl.transaction, tl.uniquekey, tl.linesequencenumber, tl.item, i.externalid AS itemkey, tl.quantity, "
-            "tl.rate, tl.foreignamount, tl.memo, tl.custcol_tieout_source FROM transactionline tl "
-            f"JOIN item i ON i.id = tl.item WHERE tl.transaction IN ({marks}) AND tl.mainline = 'F' AND tl.taxline = 'F'"
+        select = (
+            "SELECT tl.transaction, tl.uniquekey, tl.linesequencenumber, tl.item, i.externalid AS itemkey, "
+            "tl.quantity, tl.rate, tl.foreignamount, tl.memo, tl.custcol_tieout_source FROM transactionline tl "
+            "JOIN item i ON i.id = tl.item"
         )
-        found = [row for page in self.client.suiteql_keyset(
-            query.partition(" WHERE ")[0], "tl.uniquekey", ids, where=query.partition(" WHERE ")[2]) for row in page]  # fmt: skip
+        where = f"tl.transaction IN ({marks}) AND tl.mainline = 'F' AND tl.taxline = 'F'"
+        pages = self.client.suiteql_keyset(select, "tl.uniquekey", ids, where=where)
+        found = [row for page in pages for row in page]
         for row in sorted(found, key=lambda row: int(row.get("linesequencenumber", "0"))):
             line: dict[str, Value] = {
                 "item": {"id": row["item"], "externalId": row.get("itemkey")},

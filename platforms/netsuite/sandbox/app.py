@@ -79,7 +79,8 @@ def refused(request: Request, refusal: Refusal) -> Response:
     """A rule's refusal in the vendor's shape."""
     path = refusal.fields[0] if refusal.fields else ""
     return error(
-        refusal.status, refusal.code, refusal.message, path=path, query_parameter=refusal.details.get("query_parameter", ""),
+        refusal.status, refusal.code, refusal.message, path=path,
+        query_parameter=refusal.details.get("query_parameter", ""),
         header=refusal.details.get("header", ""),
     )  # fmt: skip
 
@@ -170,8 +171,8 @@ class Api:
     def token_info(self, request: Request, actor: str) -> Response:
         """GET /rest/tokeninfo on the restlets host: whose token it is."""
         role = ROLES[actor].name
-        return JsonResponse({"companyName": "Northwind Advisory", "companyId": ACCOUNT, "roleName": role, "roleId": actor,
-                             "scopes": ["rest_webservices"]})  # fmt: skip
+        return JsonResponse({"companyName": "Northwind Advisory", "companyId": ACCOUNT, "roleName": role,
+                             "roleId": actor, "scopes": ["rest_webservices"]})  # fmt: skip
 
     # -- SuiteQL ----------------------------------------------------------------------------------------------------
 
@@ -415,7 +416,8 @@ class Api:
                     return error(400, "IDEMPOTENCY_ERROR", text, {"Location": location})
             job = service.store.next_number("async_job")
             service.store.write(
-                "INSERT INTO async_job (id, idempotency_key, actor, method, record, submitted) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO async_job (id, idempotency_key, actor, method, record, submitted) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
                 (job, f"{actor}:{key}" if key else None, actor, method, record.name, service.now()),
             )
             for n, task in enumerate(tasks, 1):
@@ -485,8 +487,8 @@ class Api:
         href = f"{_origin(request)}{JOB}/{job['id']}/task"
         rows = self.service.store.read("SELECT * FROM async_task WHERE job = ? ORDER BY task", (job["id"],))
         items = [self._task_body(row, f"{href}/{row['task']}", self._finished(job)) for row in rows]
-        body = {"links": [{"rel": "self", "href": href}], "count": len(items), "hasMore": False, "items": items, "offset": 0,
-                "totalResults": len(items)}  # fmt: skip
+        body = {"links": [{"rel": "self", "href": href}], "count": len(items), "hasMore": False, "items": items,
+                "offset": 0,                 "totalResults": len(items)}  # fmt: skip
         return JsonResponse(body, 200, None, COLLECTION)
 
     def task(self, request: Request, actor: str) -> Response:

@@ -2,8 +2,8 @@
 
     companyName START_WITH Acme AND (isInactive IS false OR email EMPTY)
 
-Values with spaces stand in double quotes; sets stand in brackets. Dates are bare dates in the account's own format, and a
-moment is compared by its day: AFTER a day means from the next day on.
+Values with spaces stand in double quotes; sets stand in brackets. Dates are bare dates in the account's own format,
+and a moment is compared by its day: AFTER a day means from the next day on.
 """
 
 from __future__ import annotations

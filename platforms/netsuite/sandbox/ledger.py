@@ -60,7 +60,7 @@ class Ledger:
     # -- what the documents share ------------------------------------------------------------------------------------
 
     def account(self, role: str) -> int:
-        """The id of the account that plays a role: receivables, revenue, tax, undeposited, bank, fx, expense, payables."""
+        """The id of the account of a role: receivables, revenue, tax, undeposited, bank, fx, expense, payables."""
         accounts: dict[str, int] = self._remembered("accounts")
         return accounts[role]
 
@@ -103,13 +103,15 @@ class Ledger:
                 value = dec(found["exchangerate"])
                 return (1 / value).quantize(Decimal("1e-8")) if inverse else value
         own, other = self._service.row("currency", currency), self._service.row("currency", base)
-        assert own is not None and other is not None
+        assert own is not None
+        assert other is not None
         return (dec(own["exchangerate"]) / dec(other["exchangerate"])).quantize(Decimal("1e-8"))
 
     def period_of(self, day: str) -> dict[str, Any]:
         """The posting period a date falls in. Refuses dates outside all of them."""
         found = self._service.store.one(
-            "SELECT * FROM accountingperiod WHERE startdate <= ? AND enddate >= ? AND isposting = 'T' AND isquarter = 'F' "
+            "SELECT * FROM accountingperiod WHERE startdate <= ? AND enddate >= ? AND isposting = "
+            "'T' AND isquarter = 'F' "
             "AND isyear = 'F' AND isadjust = 'F'",
             (day, day),
         )
@@ -121,7 +123,8 @@ class Ledger:
         """Refuses a period whose receivables are locked or that is closed."""
         if "T" in (period["closed"], period["alllocked"], period["arlocked"]):
             text = (
-                f"This transaction is dated in the posting period {period['periodname']}, which is closed or locked for "
+                f"This transaction is dated in the posting period {period['periodname']}, which is "
+                "closed or locked for "
                 "accounts receivable. Choose an open period or ask an administrator."
             )
             raise _user_error(text, "postingPeriod")
@@ -457,7 +460,8 @@ class Ledger:
             rows.append(
                 self._line(
                     head, line["id"], item=line["item"], itemtype=line["itemtype"], quantity=-sign * line["quantity"],
-                    rate=line["rate"], foreignamount=-sign * line["amount"], netamount=-sign * net, memo=line.get("memo"),
+                    rate=line["rate"], foreignamount=-sign * line["amount"], netamount=-sign * net,
+                    memo=line.get("memo"),
                     entity=line.get("job") or head["entity"], department=line.get("department"), **{
                         "class": line.get("class"), "location": line.get("location"), "taxcode": line["taxcode"],
                         "taxrate1": line["taxrate1"], "tax1amt": line["tax1amt"], "grossamt": line["grossamt"],
@@ -643,7 +647,7 @@ class Ledger:
         )
 
     def period(self, verb: str, id: str, actor: str, **params: Any) -> None:
-        """`close`, `lock` (receivables only) or `reopen` a posting period, by id, name ('Jan 2026') or month ('2026-01')."""
+        """`close`, `lock` (receivables only) or `reopen` a period by id, name ('Jan 2026') or month ('2026-01')."""
         if not self._service.may_approve(actor):
             raise Refusal("INSUFFICIENT_PERMISSION", "Permission Violation: Manage Accounting Periods.", (), 403)
         found = self._service.store.one(
@@ -687,8 +691,8 @@ class Ledger:
             amount = sum((dec(a["amount"]) for a in wanted), _ZERO)
         elif amount is None:
             amount = sum(
-                (dec(a["amount"]) if a.get("amount") is not None else dec(self._document(int(a["doc"]))["amountremaining"])
-                 for a in wanted), _ZERO,
+                (dec(a["amount"]) if a.get("amount") is not None
+                 else dec(self._document(int(a["doc"]))["amountremaining"]) for a in wanted), _ZERO,
             )  # fmt: skip
         amount = dec(amount)
         if amount <= 0:
@@ -774,7 +778,8 @@ class Ledger:
     def _auto_apply(self, source: dict[str, Any]) -> None:
         """To the customer's open invoices, the one due first taken first."""
         for row in self._service.store.read(
-            "SELECT id FROM \"transaction\" WHERE type = 'CustInvc' AND entity = ? AND subsidiary = ? AND posting = 'T' "
+            "SELECT id FROM \"transaction\" WHERE type = 'CustInvc' AND entity = ? AND subsidiary = "
+            "? AND posting = 'T' "
             "AND amountremaining > 0 ORDER BY duedate, id",
             (source["entity"], source["subsidiary"]),
         ):
@@ -790,7 +795,7 @@ class Ledger:
             self._apply(dict(source), link["previousdoc"], _ZERO)
 
     def _apply(self, source: Mapping[str, Any], target_id: int, amount: Decimal | None, path: str = "apply") -> None:
-        """Let `source` (payment or credit) pay exactly `amount` of a document; None = as much as fits; 0 = take it back."""
+        """Let a payment or credit pay exactly `amount` of a document; None = as much as fits; 0 = take it back."""
         store = self._service.store
         target = self._service.store.one('SELECT * FROM "transaction" WHERE id = ?', (target_id,))
         if target is None or target["type"] != "CustInvc" or target["entity"] != source["entity"]:
@@ -825,7 +830,8 @@ class Ledger:
             )
         else:
             store.write(
-                "INSERT OR REPLACE INTO transactionlinelink (previousdoc, previousline, previoustype, previousdate, nextdoc, "
+                "INSERT OR REPLACE INTO transactionlinelink (previousdoc, previousline, "
+                "previoustype, previousdate, nextdoc, "
                 "nextline, nexttype, nextdate, linktype, foreignamount, baseamount) "
                 "VALUES (?, 0, 'CustInvc', ?, ?, ?, ?, ?, 'Payment', ?, ?)",
                 (target_id, target["trandate"], source["id"], 1 if source["type"] == "CustPymt" else 0, source["type"],
@@ -859,7 +865,8 @@ class Ledger:
             values["lastmodifieddate"] = self._service.now()
         self._set(id, values)
         store.write(
-            'UPDATE transactionline SET foreignamountpaid = ?, foreignamountunpaid = ? WHERE "transaction" = ? AND id = 0',
+            "UPDATE transactionline SET foreignamountpaid = ?, foreignamountunpaid = ? WHERE "
+            '"transaction" = ? AND id = 0',
             (bind(paid), bind(remaining), id),
         )
         store.write(
@@ -1034,7 +1041,7 @@ class Ledger:
 
 
 def _treatment(subsidiary: Mapping[str, Any], customer: Mapping[str, Any]) -> str:
-    """Which default tax code a service of this subsidiary to this customer gets: '<country>:<standard|reverse|export|none>'."""
+    """The default tax treatment of a service to this customer: '<country>:<standard|reverse|export|none>'."""
     home = subsidiary.get("country")
     theirs = customer.get("country") or home
     if home == "US":

@@ -54,7 +54,8 @@ class Shower:
         if sublist.name == "apply":
             return self._applications(row)
         rows = self._service.store.read(
-            f'SELECT * FROM "{sublist.table}" WHERE "{sublist.parent}" = ? AND {sublist.where} ORDER BY {sublist.order}',
+            f'SELECT * FROM "{sublist.table}" WHERE "{sublist.parent}" = ? AND {sublist.where} ORDER '
+            f"BY {sublist.order}",
             (row["id"],),
         )
         out = []
@@ -110,7 +111,8 @@ class Shower:
     def _derived(self, record: Record, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if record.name == "customer":
             balance = self._service.store.one(
-                "SELECT sum(CASE type WHEN 'CustInvc' THEN amountremaining ELSE -unapplied END) AS balance FROM \"transaction\" "
+                "SELECT sum(CASE type WHEN 'CustInvc' THEN amountremaining ELSE -unapplied END) AS "
+                'balance FROM "transaction" '
                 "WHERE entity = ? AND posting = 'T' AND voided = 'F' AND type IN ('CustInvc', 'CustCred', 'CustPymt')",
                 (row["id"],),
             )
@@ -202,7 +204,8 @@ def json_schema(record: Record, base: str) -> dict[str, Any]:
         }
         properties[sublist.name] = {
             "type": "object",
-            "properties": {"links": _links(), "items": {"type": "array", "items": {"type": "object", "properties": line}},
+            "properties": {"links": _links(),
+                           "items": {"type": "array", "items": {"type": "object", "properties": line}},
                            "totalResults": {"type": "integer"}},
         }  # fmt: skip
     properties["links"] = _links(base)

@@ -1,13 +1,15 @@
 """What records the sandbox ledger holds: one table per SuiteQL table, one field list per REST record type.
 
 A field list is a text table, one field a line: `restName kind [option ...]`. Kinds: `str int dec bool date datetime
-duration`, `ref:<record>` and `enum:<set>`. Options: `col=` the SuiteQL column where it is not the lower-cased REST name;
-`req` mandatory on create; `ro` set by the ledger; `hide` not in SuiteQL; `sql` only in SuiteQL; `nofilter` not usable in `q`.
+duration`, `ref:<record>` and `enum:<set>`. Options: `col=` the SuiteQL column where it is not the lower-cased REST
+name; `req` mandatory on create; `ro` set by the ledger; `hide` not in SuiteQL; `sql` only in SuiteQL; `nofilter` not
+usable in `q`.
 
-SQLite has no decimal type. Every amount is rounded to its currency's precision *before* it is stored, and a double keeps
-15 significant digits, so `Decimal(repr(value))` gives back exactly what was stored; sums are printed with 15 digits.
-Dates are `YYYY-MM-DD`; moments are `YYYY-MM-DD HH:MM:SS` in UTC, without the time part at midnight, so that text order is
-time order and a date equals the midnight it begins with (which is how SuiteQL compares them).
+SQLite has no decimal type. Every amount is rounded to its currency's precision *before* it is stored, and a double
+keeps 15 significant digits, so `Decimal(repr(value))` gives back exactly what was stored; sums are printed with
+15 digits.
+Dates are `YYYY-MM-DD`; moments are `YYYY-MM-DD HH:MM:SS` in UTC, without the time part at midnight, so that text order
+is time order and a date equals the midnight it begins with (which is how SuiteQL compares them).
 """
 
 from __future__ import annotations
@@ -522,7 +524,8 @@ lastModifiedDate datetime ro
     _item("nonInventorySaleItem", "NonInvtPart", "Sale"),
     _item("otherChargeSaleItem", "OthCharge", "Sale"),
     Record(
-        name="customer", table="customer", label="Customer", sublists=(_ADDRESS,), custom=("custentity_tieout_account",),
+        name="customer", table="customer", label="Customer", sublists=(_ADDRESS,),
+        custom=("custentity_tieout_account",),
         fields=fields("""
 id int ro
 entityId str
@@ -718,7 +721,8 @@ lastModifiedDate datetime ro
             entity="customer", status="paymentstatus",
             drop="dueDate terms amountPaid amountRemaining approvalStatus otherRefNum subtotal discountTotal taxTotal "
                  "createdFrom startDate endDate job voidReason",
-            add="payment dec hide\napplied dec ro hide\nunapplied dec ro hide\nundepFunds bool hide\narAcct ref:account hide\n"
+            add="payment dec hide\napplied dec ro hide\nunapplied dec ro hide\nundepFunds bool hide\n"
+                "arAcct ref:account hide\n"
                 "checkNumber str col=otherrefnum\nautoApply bool hide\nvoidReason str hide",
         ),
         sublists=(_APPLIES,),
@@ -952,17 +956,20 @@ def ddl() -> list[str]:
         out.append(f"CREATE VIEW IF NOT EXISTS {view} AS SELECT * FROM transactionlinelink")
     out.append(
         "CREATE VIEW IF NOT EXISTS entity AS "
-        "SELECT id, entityid, companyname AS altname, 'CustJob' AS type, externalid, isinactive, email FROM customer UNION ALL "
+        "SELECT id, entityid, companyname AS altname, 'CustJob' AS type, externalid, isinactive, "
+        "email FROM customer UNION ALL "
         "SELECT id, entityid, companyname, 'Job', externalid, isinactive, NULL FROM job UNION ALL "
         "SELECT id, entityid, firstname || ' ' || lastname, 'Employee', externalid, isinactive, email FROM employee"
     )
     out.append("CREATE VIEW IF NOT EXISTS project AS SELECT * FROM job")
     out.append(
-        "CREATE TABLE IF NOT EXISTS async_job (id INTEGER PRIMARY KEY, idempotency_key TEXT UNIQUE, actor TEXT, method TEXT, "
+        "CREATE TABLE IF NOT EXISTS async_job (id INTEGER PRIMARY KEY, idempotency_key TEXT UNIQUE, "
+        "actor TEXT, method TEXT, "
         "record TEXT, submitted TEXT, polls INTEGER DEFAULT 0, completed INTEGER DEFAULT 0)"
     )
     out.append(
-        "CREATE TABLE IF NOT EXISTS async_task (job INTEGER, task INTEGER, request TEXT, status INTEGER, location TEXT, "
+        "CREATE TABLE IF NOT EXISTS async_task (job INTEGER, task INTEGER, request TEXT, status "
+        "INTEGER, location TEXT, "
         "body TEXT, started TEXT, ended TEXT, PRIMARY KEY (job, task))"
     )
     out.append("CREATE TABLE IF NOT EXISTS nonce (value TEXT PRIMARY KEY, stamp INTEGER)")

@@ -33,7 +33,7 @@ _ALL = frozenset(r.name for r in schema.RECORDS)
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """What an identity may do: see everything but `hidden`, create and change what is in `edit`, and the rest by flag."""
+    """What an identity may do: see all but `hidden`, create and change what is in `edit`, approve if so flagged."""
 
     name: str
     edit: frozenset[str] = frozenset()
@@ -113,7 +113,7 @@ class NetSuiteService:
     # -- the seam ----------------------------------------------------------------------------------------------------
 
     def setup(self, seed: int) -> None:
-        """A OneWorld account: three subsidiaries, currencies and rates, accounts, periods, items, tax codes, credentials."""
+        """A OneWorld account: three subsidiaries, currencies, rates, accounts, periods, items, tax codes, logins."""
         set_up(self, seed)
 
     def insert(self, object: str, values: Mapping[str, Any], *, actor: str) -> str:
@@ -244,7 +244,8 @@ class NetSuiteService:
         if record.name in role.hidden or (write and (record.name not in role.edit or not record.writable)):
             level = "Edit" if write else "View"
             text = (
-                f"Permission Violation: The subrecord or record type '{record.name}' needs permission level {level}, which "
+                f"Permission Violation: The subrecord or record type '{record.name}' needs permission "
+                f"level {level}, which "
                 f"your role '{role.name}' does not have. Please contact your account administrator."
             )
             raise Refusal("INSUFFICIENT_PERMISSION", text, (), 403)
@@ -461,7 +462,7 @@ class NetSuiteService:
             body.warnings.append(text)
 
     def resolve(self, field: Field, value: Any, path: str) -> int | None:
-        """The id a reference stands for: an id, `{"id": ..}` or `{"externalId": ..}`. Raises Refusal INVALID_CONTENT."""
+        """The id a reference (id, `{"id": ..}`, `{"externalId": ..}`) stands for. Raises Refusal INVALID_CONTENT."""
         if value is None:
             return None
         external = None
@@ -510,7 +511,10 @@ class NetSuiteService:
         )
         if taken is not None:
             label = "customer" if table == "customer" else "project" if table == "job" else table
-            text = f"A {label} record with this ID already exists. You must enter a unique {label} ID for each record you create."
+            text = (
+                f"A {label} record with this ID already exists. You must enter a unique {label} ID for each record "
+                "you create."
+            )
             raise Refusal("USER_ERROR", text, ["entityId"], 400)
 
     def _auto_number(self, prefix: str) -> str | None:

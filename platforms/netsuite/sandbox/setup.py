@@ -28,7 +28,7 @@ MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 PREFERENCES: Mapping[str, Any] = {
     # Invoices wait for approval before they post.
     "approval_routing": True,
-    # Whether applying a payment moves the invoice's lastmodifieddate. The vendor does not say; the worse case is default.
+    # Whether applying a payment moves the invoice's lastmodifieddate. The vendor does not say; worse is default.
     "move_invoice_on_payment": False,
     # Customers and projects without an entityId get a number for one; without this they get their name, which must then
     # be unique.

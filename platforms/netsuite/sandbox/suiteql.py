@@ -153,8 +153,8 @@ def _number_text(value: Any, layout: str) -> str:
 def _strftime(layout: str) -> str:
     out, rest = "", layout
     pairs = (
-        ("YYYY", "%Y"), ("MON", "%b"), ("HH24", "%H"), ("HH12", "%I"), ("HH", "%I"), ("DD", "%d"), ("MM", "%m"), ("MI", "%M"),
-        ("SS", "%S"), ("AM", "%p"), ("PM", "%p"), ("YY", "%y"),
+        ("YYYY", "%Y"), ("MON", "%b"), ("HH24", "%H"), ("HH12", "%I"), ("HH", "%I"), ("DD", "%d"), ("MM", "%m"),
+        ("MI", "%M"), ("SS", "%S"), ("AM", "%p"), ("PM", "%p"), ("YY", "%y"),
     )  # fmt: skip
     while rest:
         for mask, code in pairs:
@@ -395,7 +395,7 @@ def _is_rownum(node: Any) -> bool:
 
 
 def _row_limits(tree: exp.Expr) -> None:
-    """`ROWNUM <= n` among the conditions of a WHERE limits the rows; any n rows are right, so the first in order are."""
+    """`ROWNUM <= n` in a WHERE limits the rows; any n rows are right, so the first in order are."""
     for select in list(tree.find_all(exp.Select)):
         where = select.args.get("where")
         if where is None or not any(_is_rownum(node) for node in where.find_all(exp.Column, exp.Pseudocolumn)):
@@ -517,8 +517,8 @@ _DATE_CALLS = frozenset(
     ]
 )
 _DATES = (
-    exp.StrToDate, exp.StrToTime, exp.CurrentTimestamp, exp.CurrentDate, exp.DateTrunc, exp.TimestampTrunc, exp.AddMonths,
-    exp.LastDay, exp.TsOrDsToDate,
+    exp.StrToDate, exp.StrToTime, exp.CurrentTimestamp, exp.CurrentDate, exp.DateTrunc, exp.TimestampTrunc,
+    exp.AddMonths, exp.LastDay, exp.TsOrDsToDate,
 )  # fmt: skip
 
 
@@ -527,7 +527,7 @@ def _call(name: str, *arguments: Any) -> exp.Anonymous:
 
 
 def _translate(tree: exp.Expr, kinds: _Kinds) -> None:
-    """Rewrite what SQLite does not know, from the leaves up, so that kinds of outer nodes are asked before inner change."""
+    """Rewrite what SQLite does not know, from the leaves up; kinds are asked before anything changes."""
     nodes = list(tree.walk(bfs=False))
     for node in nodes:
         kinds.of(node)
@@ -632,8 +632,9 @@ def _display(column: Any, kinds: _Kinds) -> exp.Expr:
 def _oracle(format: Any) -> str:
     """sqlglot turns Oracle layouts into strftime ones; ours are Oracle's."""
     text = format.name if isinstance(format, exp.Expr) else str(format or "%m/%d/%Y")
-    for code, mask in (("%Y", "YYYY"), ("%m", "MM"), ("%d", "DD"), ("%H", "HH24"), ("%I", "HH12"), ("%M", "MI"), ("%S", "SS"),
-                       ("%b", "MON"), ("%p", "AM"), ("%y", "YY"), ("%B", "MONTH"), (".%f", "")):  # fmt: skip
+    for code, mask in (("%Y", "YYYY"), ("%m", "MM"), ("%d", "DD"), ("%H", "HH24"), ("%I", "HH12"), ("%M", "MI"),
+                       ("%S", "SS"), ("%b", "MON"), ("%p", "AM"), ("%y", "YY"), ("%B", "MONTH"),
+                       (".%f", "")):  # fmt: skip
         text = text.replace(code, mask)
     return text
 

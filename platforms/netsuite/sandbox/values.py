@@ -1,4 +1,4 @@
-"""From what a caller sends to what a column holds: kinds are checked here, once, for HTTP, the world and tests alike."""
+"""From what a caller sends to what a column holds: checked here once, for HTTP, the world and tests alike."""
 
 from __future__ import annotations
 

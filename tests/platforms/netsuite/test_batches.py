@@ -109,8 +109,8 @@ def test_a_single_write_can_be_asynchronous_too(connect, running) -> None:
     client.ping()
     token = client.api._client.auth.token().access_token
     headers = {"Authorization": f"Bearer {token}", "Prefer": "respond-async"}
-    answer = httpx.put(f"{running.url}/services/rest/record/v1/customer/eid:ONE", json=customers("x")[0], headers=headers,
-                       trust_env=False)  # fmt: skip
+    answer = httpx.put(f"{running.url}/services/rest/record/v1/customer/eid:ONE", json=customers("x")[0],
+                       headers=headers, trust_env=False)  # fmt: skip
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "respond-async")
     client.wait_for(answer.headers["location"].rsplit("/", 1)[-1])
     assert client.get("customer", "eid:ONE")["companyName"] == "x"

@@ -157,7 +157,7 @@ class Books(RuleBasedStateMachine):
     @invariant()
     def lines_add_up_to_their_document(self) -> None:
         for row in self._read(
-            'SELECT t.id, t.foreigntotal, t.voided, sum(iif(l.mainline = \'T\', l.foreignamount, 0)) AS main, '
+            "SELECT t.id, t.foreigntotal, t.voided, sum(iif(l.mainline = 'T', l.foreignamount, 0)) AS main, "
             "sum(iif(l.mainline = 'F', l.foreignamount, 0)) AS rest FROM \"transaction\" t "
             'JOIN transactionline l ON l."transaction" = t.id GROUP BY t.id'
         ):
@@ -170,11 +170,12 @@ class Books(RuleBasedStateMachine):
         books: dict[int, D] = defaultdict(D)
         for row in self._read(
             "SELECT t.entity, sum(a.amount) AS amount FROM transactionaccountingline a "
-            f'JOIN "transaction" t ON t.id = a."transaction" WHERE a.account = {account} AND a.posting = \'T\' GROUP BY t.entity'
+            f'JOIN "transaction" t ON t.id = a."transaction" WHERE a.account = {account} AND '
+            "a.posting = 'T' GROUP BY t.entity"
         ):
             books[row["entity"]] = D(str(round(row["amount"], 2)))
         expected: dict[int, D] = defaultdict(D)
-        for row in self._read('SELECT * FROM "transaction" WHERE posting = \'T\''):
+        for row in self._read("SELECT * FROM \"transaction\" WHERE posting = 'T'"):
             if row["type"] == "CustInvc":
                 expected[row["entity"]] += dec(row["basetotal"]) - dec(row["basepaid"])
         for row in self._read(

@@ -48,7 +48,9 @@ def test_a_keyset_reads_all_rows_once_whatever_the_cap(connect, firm, small_page
     for _ in range(rows):
         firm.customer()
     client = connect()
-    found = [row["id"] for page in client.suiteql_keyset("SELECT t.id, entityid FROM customer t", "t.id") for row in page]
+    found = [
+        row["id"] for page in client.suiteql_keyset("SELECT t.id, entityid FROM customer t", "t.id") for row in page
+    ]
     assert found == [str(n) for n in range(1, rows + 1)]
     some = client.suiteql_keyset("SELECT id FROM customer", "id", ["F"], where="isinactive = ?", after=5)
     assert [row["id"] for page in some for row in page] == [str(n) for n in range(6, rows + 1)]

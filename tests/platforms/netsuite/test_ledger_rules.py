@@ -128,9 +128,12 @@ def test_the_currency_of_a_customer_with_transactions_stands(firm) -> None:
     customer = firm.customer("UK")
     firm.service.update("customer", customer, {"currency": {"externalId": "EUR"}}, actor="finance")
     firm.invoice(customer, 100)
-    assert "transactions" in refusal(
-        firm.service.update, "customer", customer, {"currency": {"externalId": "GBP"}}, actor="finance"
-    ).message
+    assert (
+        "transactions"
+        in refusal(
+            firm.service.update, "customer", customer, {"currency": {"externalId": "GBP"}}, actor="finance"
+        ).message
+    )
 
 
 def test_another_legal_entity_bills_a_customer_only_when_they_are_related(firm) -> None:
@@ -263,7 +266,9 @@ def test_lines_merge_by_their_number_are_appended_without_one_and_replaced_when_
     assert firm.document(invoice)["total"] == 36
     service = firm.service
     with service.writing():
-        service.change(service.record("invoice"), int(invoice), {"item": {"items": [line]}}, "finance", replace=["item"])
+        service.change(
+            service.record("invoice"), int(invoice), {"item": {"items": [line]}}, "finance", replace=["item"]
+        )
     assert firm.document(invoice)["total"] == 5
 
 
@@ -271,9 +276,12 @@ def test_an_invoice_is_not_made_smaller_than_what_is_paid(firm) -> None:
     customer = firm.customer("US")
     invoice = firm.invoice(customer, 100)
     firm.pay(customer, 60, (invoice, 60))
-    assert "already applied" in refusal(
-        firm.service.update, "invoice", invoice, {"item": {"items": [{"line": 1, "rate": 50}]}}, actor="finance"
-    ).message
+    assert (
+        "already applied"
+        in refusal(
+            firm.service.update, "invoice", invoice, {"item": {"items": [{"line": 1, "rate": 50}]}}, actor="finance"
+        ).message
+    )
 
 
 def test_a_refusal_leaves_nothing_behind_even_inside_a_larger_write(firm) -> None:

@@ -23,7 +23,9 @@ def pct(text: str) -> str:
     return quote(text, safe="~")
 
 
-def signed(known: dict[str, str], method: str, url: str, *, said: str | None = None, key: str | None = None, **oauth: str):
+def signed(
+    known: dict[str, str], method: str, url: str, *, said: str | None = None, key: str | None = None, **oauth: str
+):
     """An Authorization header made by hand, over the address `said` (default: the one called)."""
     base, _, query = (said or url).partition("?")
     given = {
@@ -78,7 +80,9 @@ def test_a_body_hash_must_be_the_bodys(tba) -> None:
     body = b'{"q": "SELECT 1 AS n FROM dual"}'
     path = "/services/rest/query/v1/suiteql"
     right = base64.b64encode(hashlib.sha1(body).digest()).decode()
-    assert tba(path, "POST", content=body, oauth_body_hash=right).status_code == 400  # let in; the header Prefer is missing
+    assert (
+        tba(path, "POST", content=body, oauth_body_hash=right).status_code == 400
+    )  # let in; the header Prefer is missing
     assert tba(path, "POST", content=body + b" ", oauth_body_hash=right).status_code == 401
 
 

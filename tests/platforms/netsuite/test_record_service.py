@@ -1,4 +1,4 @@
-"""The record service over HTTP: shapes, links, sublists, collections, errors; read as other people's clients read it."""
+"""The record service over HTTP: shapes, links, sublists, collections and errors, as other people's clients read it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def call(running, connect) -> Iterator[Call]:
             made.ping()
             clients[actor] = {"Authorization": f"Bearer {made.api._client.auth.token().access_token}"}
         headers = {**clients[actor], **kwargs.pop("headers", {})}
-        url = path if path.startswith("http") else f"{running.url}{path if path.startswith('/') else f'{RECORD}/{path}'}"
+        url = (
+            path if path.startswith("http") else f"{running.url}{path if path.startswith('/') else f'{RECORD}/{path}'}"
+        )
         return httpx.request(method, url, headers=headers, trust_env=False, **kwargs)
 
     return send
@@ -37,7 +39,9 @@ def code(response: httpx.Response) -> tuple[int, str]:
 
 
 def test_a_record_is_made_read_changed_and_deleted(call: Call, running) -> None:
-    made = call("POST", "Customer", json={"companyName": "Acme", "subsidiary": {"externalId": "UK"}, "externalId": "A_1"})
+    made = call(
+        "POST", "Customer", json={"companyName": "Acme", "subsidiary": {"externalId": "UK"}, "externalId": "A_1"}
+    )
     assert (made.status_code, made.content) == (204, b"")
     assert made.headers["location"] == f"{running.url}{RECORD}/customer/1"
     body = call("GET", "customer/eid:A_1").json()
@@ -209,7 +213,9 @@ def test_suiteql_over_http_asks_for_its_header_and_pages(call: Call, firm) -> No
     assert (page["count"], page["hasMore"], page["totalResults"], page["offset"]) == (2, True, 3, 0)
     assert page["items"] == [{"links": [], "id": "1"}, {"links": [], "id": "2"}]
     follow = next(link["href"] for link in page["links"] if link["rel"] == "next")
-    assert call("POST", follow, json=body, headers={"Prefer": "transient"}).json()["items"] == [{"links": [], "id": "3"}]
+    assert call("POST", follow, json=body, headers={"Prefer": "transient"}).json()["items"] == [
+        {"links": [], "id": "3"}
+    ]
 
 
 def test_a_foreign_extractor_walks_from_the_catalogue_to_every_record(call: Call, firm) -> None:

@@ -55,7 +55,9 @@ def test_the_vendors_own_example_runs(query: Query, firm) -> None:
 
 def test_lines_have_the_signs_of_the_general_ledger(query: Query, firm) -> None:
     firm.invoice(firm.customer("UK"), 100)
-    rows = query("SELECT quantity, rate, foreignamount, mainline, taxline FROM transactionline ORDER BY linesequencenumber")
+    rows = query(
+        "SELECT quantity, rate, foreignamount, mainline, taxline FROM transactionline ORDER BY linesequencenumber"
+    )
     assert [row["foreignamount"] for row in rows] == ["120", "-100", "-20"]
     assert (rows[1]["quantity"], rows[1]["rate"]) == ("-1", "100")
 
@@ -83,7 +85,10 @@ def test_display_values_are_what_people_see(query: Query, firm) -> None:
 @pytest.mark.parametrize(
     ("expression", "value"),
     [
-        ("TO_CHAR(TO_DATE('2026-01-31 13:45:09','YYYY-MM-DD HH24:MI:SS'),'DD.MM.YYYY HH24:MI:SS')", "31.01.2026 13:45:09"),
+        (
+            "TO_CHAR(TO_DATE('2026-01-31 13:45:09','YYYY-MM-DD HH24:MI:SS'),'DD.MM.YYYY HH24:MI:SS')",
+            "31.01.2026 13:45:09",
+        ),
         ("TO_DATE('2026-01-31','YYYY-MM-DD')", "1/31/2026"),
         ("TO_DATE('02/03/2026','MM/DD/YYYY') + 1", "2/4/2026"),
         ("ADD_MONTHS(TO_DATE('2026-01-31','YYYY-MM-DD'), 1)", "2/28/2026"),
@@ -214,7 +219,11 @@ def test_a_kept_result_is_dropped_when_the_data_changes(query: Query, firm) -> N
     assert len(query(every, limit=2, offset=2)) == 1
 
 
-@given(st.datetimes(min_value=__import__("datetime").datetime(1970, 1, 1), max_value=__import__("datetime").datetime(2100, 1, 1)))
+@given(
+    st.datetimes(
+        min_value=__import__("datetime").datetime(1970, 1, 1), max_value=__import__("datetime").datetime(2100, 1, 1)
+    )
+)
 def test_a_date_survives_its_way_through_text(moment) -> None:
     text = moment.strftime("%Y-%m-%d %H:%M:%S")
     stored = to_date(text, "YYYY-MM-DD HH24:MI:SS")
