@@ -3,13 +3,16 @@
     SalesforceClient -> ApiClient (budget, retries) -> https://<My Domain>/services/data/vXX.0/...
 
 Reads: `query_pages` (JSON pages of 2,000 at most), `bulk_query_csv` (Bulk API 2.0, for whole tables), `retrieve`,
-`newest_change` (one API call for several objects). Writes: collections of up to 200 records, answered row by row.
+`newest_change` (one API call for several objects). Writes: collections of up to 200 records, or a bulk job for tens
+of thousands, answered row by row.
 Salesforce has no idempotency key: a create whose answer is lost raises Uncertain and must be read back by a business
 key; updates by id and upserts by external id may be sent again.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -514,6 +517,45 @@ class SalesforceClient:
             raise ValueError(f"{len(ids)} ids; a collection takes {COLLECTION_SIZE}")
         params = {"ids": ",".join(ids), "allOrNone": str(all_or_none).lower()}
         return self._rows(self._json("DELETE", "/composite/sobjects", read=False, params=params), len(ids))
+
+    # --- writing in bulk: one job for tens of thousands of records ----------------------------------------------
+
+    def ingest_open(self, obj: str, operation: str, key_field: str = "") -> str:
+        """Open a Bulk API 2.0 job (`update`, `upsert`, `insert`, `delete`); its id. Changes no record."""
+        job = {"object": obj, "operation": operation, "contentType": "CSV", "lineEnding": "LF"}
+        if key_field:
+            job["externalIdFieldName"] = key_field
+        return str(self._json("POST", "/jobs/ingest", read=False, json=job)["id"])
+
+    def ingest_start(self, job: str, rows: bytes) -> None:
+        """Hand the CSV over (UTF-8, LF, `#N/A` for null) and let the job begin. Raises Uncertain on a lost answer."""
+        headers = {"Content-Type": "text/csv"}
+        self._request("PUT", f"/jobs/ingest/{job}/batches", idempotent=False, read=False, content=rows, headers=headers)
+        self._request("PATCH", f"/jobs/ingest/{job}", idempotent=False, read=False, json={"state": "UploadComplete"})
+
+    def ingest_state(self, job: str) -> str:
+        """Open, UploadComplete, InProgress, JobComplete, Failed or Aborted. Gone when there is no such job."""
+        return str(self._json("GET", f"/jobs/ingest/{job}", poll=True)["state"])
+
+    def ingest_abort(self, job: str) -> None:
+        """End a job that has not begun. Refused when it has."""
+        self._request("PATCH", f"/jobs/ingest/{job}", idempotent=True, poll=True, json={"state": "Aborted"})
+
+    def ingest_results(self, job: str) -> Iterator[tuple[dict[str, str], RowResult]]:
+        """Every row that was worked on, as it was sent, with what became of it, in no particular order."""
+        for row in self._job_rows(job, "successfulResults"):
+            yield row, RowResult(id=row.pop("sf__Id"), created=row.pop("sf__Created").lower() == "true")
+        for row in self._job_rows(job, "failedResults"):
+            code, _, rest = row.pop("sf__Error").partition(":")
+            message, _, names = rest.removesuffix(" --").rpartition(":")
+            made = error_for(code, message or rest, fields=names.split())
+            made.platform, made.connection = "salesforce", self.context.connection
+            yield row, RowResult(id=row.pop("sf__Id", ""), error=made)
+
+    def _job_rows(self, job: str, which: str) -> Iterator[dict[str, str]]:
+        headers = {"Accept": "text/csv"}
+        response = self._request("GET", f"/jobs/ingest/{job}/{which}", idempotent=True, headers=headers)
+        yield from csv.DictReader(io.StringIO(response.content.decode("utf-8"), newline=""))
 
     def _collection(self, obj: str, records: Sequence[Mapping[str, Any]], all_or_none: bool) -> dict[str, Any]:
         if len(records) > COLLECTION_SIZE:

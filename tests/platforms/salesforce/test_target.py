@@ -9,12 +9,14 @@ from decimal import Decimal
 
 import pytest
 
-from platforms.kit.errors import AskPerson, PlatformError, Refused, Wait
+from platforms.kit.errors import AskPerson, PlatformError, Refused, Uncertain, Wait
 from platforms.kit.sandbox.server import RunningSandbox
 from platforms.salesforce.client import SalesforceClient
 from platforms.salesforce.sandbox.service import SalesforceService
 from reverse_etl.targets.base import (
     TARGET_ID,
+    JobHandle,
+    JobTarget,
     KeyKind,
     Outcome,
     Promise,
@@ -192,3 +194,90 @@ def test_doctor_learns_which_fields_exist_and_may_be_written(org: RunningSandbox
     assert found == {"Tieout_Paid__c": True, "IsWon": False, "Nope__c": False, "Account.Ext_Key__c": True}
     assert target.fields_exist("Nope", ["Id"]) == {"Id": False}
     assert target.link("Account", "001xx") == f"{org.url}/001xx"
+
+
+def job(target: Target, rows: Sequence[WriteRow], key_field: str = KEY) -> JobHandle:
+    assert isinstance(target, JobTarget)
+    return target.open_job("Account", rows[0].verb, key_field=key_field, batch_id="b", rows=len(rows))
+
+
+def results(target: Target, handle: JobHandle, rows: Sequence[WriteRow]) -> dict[str, Receipt]:
+    assert isinstance(target, JobTarget)
+    for _ in range(50):
+        found = target.reattach(handle, rows)
+        if found is not None:
+            assert len(found) == len(rows)
+            return {one.entry_id: one for one in found}
+    raise AssertionError("the job never ended")
+
+
+def test_a_large_set_goes_as_one_job_in_three_calls(org: RunningSandbox, target: Target) -> None:
+    assert isinstance(target, JobTarget)
+    org.store.meta["bulk.polls"] = 2
+    rows = [create(f"K{n:04d}", Name=f'"{n}",\nü', PO_Required__c=n % 2 == 0) for n in range(2_500)]
+    rows.append(create("bad", Name="x", Payment_Terms__c="never"))
+    before = target.calls().writes
+    handle = job(target, rows)
+    target.submit_job(handle, rows)
+    answered = results(target, handle, rows)
+    assert target.calls().writes - before == target.call_floor("Account", Verb.create, len(rows)) == 3
+    assert answered["e-bad"].outcome is Outcome.refused
+    assert answered["e-bad"].fields == ("Payment_Terms__c",)
+    assert [one.created for one in answered.values() if one.outcome is Outcome.done] == [True] * 2_500
+    changes = [
+        change(str(answered["e-K0000"].target_id), Name="renamed", BillingCity=None, Tieout_Paid__c=Decimal("1E+3")),
+        change(str(answered["e-K0001"].target_id), PO_Required__c=True),
+    ]
+    handle = job(target, changes, TARGET_ID)
+    target.submit_job(handle, changes)
+    assert {one.outcome for one in results(target, handle, changes).values()} == {Outcome.done}
+    first, second = target.find(
+        "Account", KEY, ["K0000", "K0001"], ["Name", "Tieout_Paid__c", "PO_Required__c"]
+    ).values()
+    assert first[0].fields == {"Name": "renamed", "Tieout_Paid__c": Decimal(1000), "PO_Required__c": True}
+    assert second[0].fields == {"Name": '"1",\nü', "Tieout_Paid__c": None, "PO_Required__c": True}
+
+
+@pytest.mark.parametrize("lost_at", ["open", "upload", "start"])
+def test_a_job_whose_answer_is_lost_is_found_again_and_done_once(
+    org: RunningSandbox, connect: Connect, lost_at: str
+) -> None:
+    target = target_for("salesforce")(connect(), "salesforce")
+    assert isinstance(target, JobTarget)
+    rows = [create(f"K{n}", Name="x") for n in range(5)]
+    target.find("Account", KEY, ["warm"], [])
+    if lost_at == "open":
+        org.faults.once("lose_reply")
+    handle = job(target, rows)
+    if lost_at == "upload":
+        org.faults.once("lose_reply")
+        with pytest.raises(Uncertain):
+            target.submit_job(handle, rows)
+        assert {one.outcome for one in results(target, handle, rows).values()} == {Outcome.retry}
+        handle = job(target, rows)
+    if lost_at == "start":
+        client = connect()
+        client.limits()
+        target = target_for("salesforce")(client, "salesforce")
+        assert isinstance(target, JobTarget)
+        client._request(
+            "PUT",
+            f"/jobs/ingest/{handle.remote}/batches",
+            idempotent=False,
+            read=False,
+            content=b"Ext_Key__c,Name\n" + b"".join(f"K{n},x\n".encode() for n in range(5)),
+            headers={"Content-Type": "text/csv"},
+        )
+        org.faults.once("lose_reply")
+        with pytest.raises(Uncertain):
+            client._request(
+                "PATCH", f"/jobs/ingest/{handle.remote}", idempotent=False, read=False, json={"state": "UploadComplete"}
+            )
+    else:
+        target.submit_job(handle, rows)
+    assert {one.outcome for one in results(target, handle, rows).values()} == {Outcome.done}
+    assert sorted(row[KEY] for row in org.service.rows("Account")) == [f"K{n}" for n in range(5)]
+    gone = JobHandle(
+        connection="c", object="Account", verb=Verb.create, key_field=KEY, batch_id="b", remote="750" + "0" * 12
+    )
+    assert {one.outcome for one in results(target, gone, rows).values()} == {Outcome.retry}
