@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import dlt
     import duckdb
 
+    from ingestion.changes import Changes
     from ingestion.reading import Run
 
 # A dbt build of the medium firm takes under a minute; ten minutes of waiting means that something hangs.
@@ -116,6 +117,20 @@ class LoadReport:
         plain = asdict(self) | {"changed": self.changed, "total_rows": self.total_rows}
         plain["server_time"] = self.server_time.isoformat() if self.server_time else None
         return plain
+
+
+def dataset_of(connection: str) -> str:
+    """The dataset that a connection fills."""
+    from ingestion import connections
+
+    return dataset_name("tieout" if connection == "tieout" else connections.platform_of(connection))
+
+
+def changes(connection: str, home: Path | str | None = None) -> Changes:
+    """What changed on a platform since it was last read: see `ingestion.changes`."""
+    from ingestion import changes as probe
+
+    return probe.changes(connection, home)
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------
@@ -250,6 +265,8 @@ def run(
     the cursors move, or nothing is and they do not. Raises IngestionError and PlatformError, each with its next step;
     WarehouseLocked when another run of this connection or a build does not end within `timeout` seconds.
     """
+    from ingestion import changes as changes_of
+
     this: Run = source.tieout_run
     place = home_of(home)
     place.state.mkdir(parents=True, exist_ok=True)
@@ -272,6 +289,7 @@ def run(
                 _same_warehouse(pipe, this, warehouse, version)
                 with _timed(report, "load"):
                     _load(pipe, this, warehouse, report)
+            changes_of.was_read(place.state, this.connection, this.rows, this.loaded_at)
     except IngestionError:
         raise
     except Exception as error:

@@ -568,9 +568,19 @@ WATCHED = ("customer", "job", "employee", "transaction", "deletedrecord")
 
 
 def newest(client: NetSuiteClient, tables: Sequence[Table]) -> dict[str, str]:
-    """Newest change by table, in one call; deletes show as the newest of `deletedrecord`."""
-    found = client.newest_change({table.vendor_object: str(table.cursor) for table in tables})
-    return {table.name: snapshot(found[table.vendor_object]) for table in tables}
+    """Newest change and number of rows by table, in one query."""
+    parts = [
+        f"SELECT '{table.name}' AS name, TO_CHAR(MAX({table.cursor}), 'YYYY-MM-DD HH24:MI:SS') AS newest,"
+        f" COUNT(*) AS n FROM {table.vendor_object}"
+        for table in tables
+    ]
+    rows = client.suiteql_page(" UNION ALL ".join(parts)).rows
+    return {
+        str(row["name"]): snapshot(
+            datetime.fromisoformat(row["newest"]).replace(tzinfo=UTC) if row.get("newest") else None, int(row["n"])
+        )
+        for row in rows
+    }
 
 
 def open_reader(client: Any, run: Run) -> NetSuiteReader:
