@@ -48,13 +48,13 @@ class Desk:
         quoted = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
         with duckdb.connect(str(self.snapshot)) as db:
             db.execute(f"create or replace table {name} ({quoted})")
+            values: list[Any] = []
             for row in rows:
-                unknown = set(row) - set(columns)
-                assert not unknown, f"{name} has no column {unknown}"
-                given = {"_connection": "kantata", "_source_refs": "[]", **row}
-                db.execute(
-                    f"insert into {name} values ({', '.join('?' for _ in columns)})", list(map(given.get, columns))
-                )
+                assert set(row) <= set(columns), f"{name} has no column {set(row) - set(columns)}"
+                values += map({"_connection": "kantata", "_source_refs": "[]", **row}.get, columns)
+            if rows:
+                marks = ", ".join([f"({', '.join('?' for _ in columns)})"] * len(rows))
+                db.execute(f"insert into {name} values {marks}", values)
 
     def run(self) -> dict[str, SyncReport]:
         engine = Engine(
