@@ -25,6 +25,7 @@ from reverse_etl.journal.states import State
 from reverse_etl.journal.store import Busy, Journal
 from reverse_etl.plan.brakes import pulled
 from reverse_etl.plan.diff import Diff, ModelError, open_snapshot
+from reverse_etl.plan.known import known_rows
 from reverse_etl.plan.model import Plan, SyncPlan
 from reverse_etl.sync import SyncConfigError, SyncSettings, load_syncs, ordered
 from reverse_etl.targets.base import Target, target_names
@@ -202,6 +203,8 @@ class Engine:
     """DuckDB's, for the comparison; '' = its default."""
     threads: int = 0
     spill: Path | None = None
+    known_folder: Path | None = None
+    """Where known records are kept in columns, to plan millions in a second; None = unpacked anew each time."""
 
     @cached_property
     def all_syncs(self) -> tuple[SyncSettings, ...]:
@@ -248,7 +251,8 @@ class Engine:
             self.snapshot, sync.database, memory_limit=self.memory_limit, threads=self.threads, spill=self.spill
         )
         try:
-            return Diff(connection, sync, self.journal.known_arrow(sync.name), self.journal.open_arrow(sync.name))
+            known = known_rows(self.journal, sync, self.known_folder)
+            return Diff(connection, sync, known, self.journal.open_arrow(sync.name))
         except BaseException:
             connection.close()
             raise

@@ -629,7 +629,7 @@ class Dispatcher:
         error: PlatformError,
         resend: Callable[[Target, Verb, Sequence[_Ready]], float],
     ) -> float:
-        """The whole call surely did nothing. One refused row is told; of several the culprit is looked for by halves."""
+        """The whole call surely did nothing. One refused row is told; of several the culprit is sought by halves."""
         if isinstance(error, Refused) and len(batch) == 1:
             return self._take(target, batch_id, batch, receipts_for(error, [r.row for r in batch]))
         self._back(batch_id, batch, error)

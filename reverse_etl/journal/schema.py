@@ -168,7 +168,9 @@ known_records = Table(
     Column("target_version", Text),
     Column("written_at", UtcTime, nullable=False),
     Column("entry_id", String(64), nullable=False),
+    Column("revision", Integer, nullable=False, comment="the sync's revision that wrote it"),
 )
+Index("known_by_revision", known_records.c.sync, known_records.c.revision)
 Index("known_by_target", known_records.c.target_id)
 
 batches = Table(

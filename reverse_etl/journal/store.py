@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -262,11 +263,11 @@ class Journal:
     def write(self, sync: str) -> Iterator[Connection]:
         """A transaction that changes entries or records of one sync; committed, or as if it had never begun."""
         with self._translated("written"), self._turn, self.engine.begin() as tx:
-            yield tx
             stamp = self.inserting(schema.revisions).values(sync=sync, revision=1)
             tx.execute(
                 stamp.on_conflict_do_update(index_elements=["sync"], set_={"revision": schema.revisions.c.revision + 1})
             )
+            yield tx
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -329,11 +330,21 @@ class Journal:
             found = c.execute(select(schema.revisions.c.revision).where(schema.revisions.c.sync == sync)).scalar()
         return int(found or 0)
 
-    def known_arrow(self, sync: str) -> pa.Table:
-        """All known records of a sync as Arrow (KNOWN_ARROW)."""
+    @cached_property
+    def identity(self) -> str:
+        """Tells this journal from any other."""
+        v = schema.schema_versions
+        with self.read() as c:
+            return str(c.execute(select(v.c.applied_at).where(v.c.version == 1)).scalar())
+
+    def known_arrow(self, sync: str, after: int = -1) -> pa.Table:
+        """Known records of a sync as Arrow (KNOWN_ARROW), those written after a revision; by default all."""
         known = schema.known_records
         return self._arrow(
-            select(*[known.c[name] for name in KNOWN_ARROW.names]).where(known.c.sync == sync), KNOWN_ARROW
+            select(*[known.c[name] for name in KNOWN_ARROW.names]).where(
+                known.c.sync == sync, known.c.revision > after
+            ),
+            KNOWN_ARROW,
         )
 
     def open_arrow(self, sync: str) -> pa.Table:
@@ -616,12 +627,16 @@ class Journal:
     def remember(self, tx: Connection, records: Sequence[Known]) -> None:
         """Set what we know of these records."""
         now = self.clock()
+        revisions: dict[str, int] = {}
+        for sync in {r.sync for r in records}:
+            query = select(schema.revisions.c.revision).where(schema.revisions.c.sync == sync)
+            revisions[sync] = int(tx.execute(query).scalar() or 0)
         statement = self.inserting(schema.known_records)
         statement = statement.on_conflict_do_update(
             index_elements=["sync", "connection", "key"],
             set_={
                 name: statement.excluded[name]
-                for name in ("target_id", "fields_json", "target_version", "written_at", "entry_id")
+                for name in ("target_id", "fields_json", "target_version", "written_at", "entry_id", "revision")
             },
         )
         for part in chunked(records):
@@ -637,6 +652,7 @@ class Journal:
                         "target_version": r.target_version,
                         "written_at": now,
                         "entry_id": r.entry_id,
+                        "revision": revisions[r.sync],
                     }
                     for r in part
                 ],

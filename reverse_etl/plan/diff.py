@@ -23,6 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from reverse_etl.journal.states import IN_DOUBT
+from reverse_etl.plan.known import KnownRows, keep
 from reverse_etl.sync import Approval, Mode, SyncSettings
 from reverse_etl.values import Kind
 
@@ -39,6 +40,8 @@ class _Column:
     sql_type: str
 
 
+# Set apart from the columns every known record has; fields may be called anything.
+_KEPT = "field "
 _UNSAFE = re.compile(r"^(FLOAT|DOUBLE|REAL)")
 
 
@@ -121,7 +124,7 @@ class Diff:
     After construction: `tally`, `kinds`; then `changes()` and `replaced()` stream. `held_reason` is set by `hold_all`.
     """
 
-    def __init__(self, connection: Any, sync: SyncSettings, known: pa.Table, open_entries: pa.Table) -> None:
+    def __init__(self, connection: Any, sync: SyncSettings, known: KnownRows, open_entries: pa.Table) -> None:
         self.sync = sync
         self._db = connection
         self._columns = self._read_columns()
@@ -173,8 +176,8 @@ class Diff:
     def _check_keys(self) -> None:
         key, name = quoted(self.sync.key_column), self.sync.name
         empty, total = self._db.execute(
-            "select count(*) filter (where"
-            f" coalesce(cast({key} as varchar), '') = '' or coalesce(_connection, '') = ''), count(*) from {self._table}"
+            f"select count(*) filter (where coalesce(cast({key} as varchar), '') = ''"
+            f" or coalesce(_connection, '') = ''), count(*) from {self._table}"
         ).fetchall()[0]
         if empty:
             raise ModelError(
@@ -232,19 +235,27 @@ class Diff:
             case _:
                 return f"try_cast({text} as {column.sql_type})"
 
-    def _compare(self, known: pa.Table, open_entries: pa.Table) -> None:
+    def _compare(self, known: KnownRows, open_entries: pa.Table) -> None:
         sync, db, columns = self.sync, self._db, self._columns
-        db.register("known_arrow", known)
+        db.register("known_arrow", known.fresh)
         db.register("open_arrow", open_entries)
         shape = "{" + ",".join(f'"{_json_name(c.field)}":"VARCHAR"' for c in columns) + "}"
-        unpacked = ", ".join(f"s[{literal(c.field)}] as f{i}" for i, c in enumerate(columns))
+        unpacked = ", ".join(f"s[{literal(c.field)}] as {quoted(_KEPT + c.field)}" for c in columns)
         db.execute(
             f"create table known as select connection, key, target_id, target_version, {unpacked} from ("
             f" select *, json_transform(fields_json, {literal(shape)}) as s from known_arrow)"
         )
+        if known.file is not None:
+            db.execute(
+                f"insert into known by name select * from read_parquet({literal(str(known.file))}) as p"
+                " where not exists (from known_arrow as f where f.connection = p.connection and f.key = p.key)"
+            )
         db.execute("create table open_entries as select * from open_arrow")
         db.unregister("known_arrow")
         db.unregister("open_arrow")
+        keep(db, known)
+        for i, column in enumerate(columns):
+            db.execute(f"alter table known rename column {quoted(_KEPT + column.field)} to f{i}")
 
         def reserved(name: str) -> str:
             return f"nullif(cast(d.{quoted(name)} as varchar), '')" if name in self._types else "cast(null as varchar)"
