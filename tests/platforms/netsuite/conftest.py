@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +20,27 @@ from platforms.netsuite.sandbox import SANDBOX, NetSuiteService, credentials
 SECRETS = ("private_key", "consumer_key", "consumer_secret", "token_id", "token_secret")
 
 
+@pytest.fixture(scope="session")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a ledger that was set up and served once, to copy from: keys and certificates take their time."""
+    folder = tmp_path_factory.mktemp("ready")
+    with RunningSandbox("netsuite", folder) as sandbox:
+        service = cast(NetSuiteService, sandbox.service)
+        settings = {**credentials(service), "base_url": sandbox.url}
+        with NetSuiteClient(settings, ClientContext(connection="books")) as client:
+            client.ping()
+    return folder
+
+
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[NetSuiteService]:
+def fresh(ready: Path, tmp_path: Path) -> Path:
+    """A test's own copy of a ledger nobody has written to."""
+    shutil.copytree(ready, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def ledger(fresh: Path, tmp_path: Path) -> Iterator[NetSuiteService]:
     """The rules without HTTP."""
     service = cast(NetSuiteService, open_ready(SANDBOX, tmp_path, 7))
     yield service
@@ -28,7 +48,7 @@ def ledger(tmp_path: Path) -> Iterator[NetSuiteService]:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[RunningSandbox]:
+def running(fresh: Path, tmp_path: Path) -> Iterator[RunningSandbox]:
     """A served ledger."""
     with RunningSandbox("netsuite", tmp_path) as sandbox:
         yield sandbox

@@ -51,14 +51,16 @@ def signed(
 @pytest.fixture
 def tba(running):
     known = credentials(running.service)
+    plain = httpx.Client(trust_env=False)
 
     def attempt(path: str = TIME, method: str = "GET", *, content: bytes | None = None, **kwargs) -> httpx.Response:
         url = f"{running.url}{path}"
         header = kwargs.pop("header", None) or signed(known, method, url, **kwargs)
-        return httpx.request(method, url, headers={"Authorization": header}, content=content, trust_env=False)
+        return plain.request(method, url, headers={"Authorization": header}, content=content)
 
     attempt.known = known  # type: ignore[attr-defined]
-    return attempt
+    yield attempt
+    plain.close()
 
 
 def test_a_signature_over_the_called_or_the_vendors_address_is_good(tba, running) -> None:

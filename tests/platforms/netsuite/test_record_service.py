@@ -15,7 +15,8 @@ Call = Callable[..., httpx.Response]
 @pytest.fixture
 def call(running, connect) -> Iterator[Call]:
     """Requests with a good token, by default as an administrator."""
-    clients = {}
+    clients: dict[str, dict[str, str]] = {}
+    plain = httpx.Client(trust_env=False)
 
     def send(method: str, path: str, *, actor: str = "administrator", **kwargs: Any) -> httpx.Response:
         if actor not in clients:
@@ -26,9 +27,10 @@ def call(running, connect) -> Iterator[Call]:
         url = (
             path if path.startswith("http") else f"{running.url}{path if path.startswith('/') else f'{RECORD}/{path}'}"
         )
-        return httpx.request(method, url, headers=headers, trust_env=False, **kwargs)
+        return plain.request(method, url, headers=headers, **kwargs)
 
-    return send
+    yield send
+    plain.close()
 
 
 def code(response: httpx.Response) -> tuple[int, str]:
