@@ -32,7 +32,7 @@ def time_entries(count: int, seed: int) -> list[dict[str, Any]]:
                 "workspace_id": "1",
                 "user_id": "1",
                 "time_in_minutes": chance.randint(0, 1440),
-                "rate_in_cents": chance.randint(0, 5_000_000),
+                "rate_in_cents": chance.randint(1, 5_000_000),
                 "currency": currency,
                 "currency_base_unit": UNITS[currency],
                 "billable": chance.random() < 0.8,

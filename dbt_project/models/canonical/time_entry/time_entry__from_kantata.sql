@@ -1,8 +1,18 @@
 with
 
-entries as (
+recorded as (
 
     select * from {{ ref('stg_kantata__time_entries') }}
+
+),
+
+-- Kantata shows 0 for billable work that no rate was found for; free work is not billable. Unresolved is never zero (R-1).
+entries as (
+
+    select
+        *,
+        case when not is_billable or rate <> 0 then rate end as resolved_rate
+    from recorded
 
 ),
 
@@ -71,11 +81,11 @@ final as (
         end as approval_state,
         entries.notes,
         coalesce(entries.currency, workspaces.currency) as currency,
-        entries.rate,
-        {{ time_amount('entries.minutes', 'entries.rate', 'entries.currency_base_unit') }} as amount,
+        entries.resolved_rate as rate,
+        {{ time_amount('entries.minutes', 'entries.resolved_rate', 'entries.currency_base_unit') }} as amount,
         case
             when not entries.is_billable then 0
-            else {{ time_amount('entries.minutes', 'entries.rate', 'entries.currency_base_unit') }}
+            else {{ time_amount('entries.minutes', 'entries.resolved_rate', 'entries.currency_base_unit') }}
         end as billable_amount,
         entries.cost_rate,
         coalesce(entries.minutes, 0) as minutes,
