@@ -119,10 +119,12 @@ def test_events_may_come_twice(client: KantataClient, running: RunningSandbox, s
 
 
 def test_the_vendors_clock_is_known_after_an_answer(client: KantataClient, running: RunningSandbox) -> None:
-    assert client.server_time is None
+    before = client.server_time
     client.ping()
-    assert client.server_time is not None
-    assert abs(client.server_time - running.service.clock.now()) < timedelta(seconds=2)
+    after = client.server_time
+    assert before is None
+    assert after is not None
+    assert abs(after - running.service.clock.now()) < timedelta(seconds=2)
     assert parse_time("2020-07-16T17:05:02-07:00") == datetime(2020, 7, 17, 0, 5, 2, tzinfo=UTC)
 
 
