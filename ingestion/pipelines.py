@@ -233,7 +233,7 @@ def publish(home: Path | str | None = None) -> Path:
 def pipeline(connection: str, platform: str | None = None, home: Path | str | None = None) -> dlt.Pipeline:
     """The dlt pipeline of one connection: its own state and staging tables, the dataset shared by its platform.
 
-    Opens nothing. dlt's telemetry is off, packages that are loaded are not kept.
+    Opens nothing. Packages that are loaded are not kept.
     """
     import dlt
 
@@ -241,7 +241,6 @@ def pipeline(connection: str, platform: str | None = None, home: Path | str | No
 
     connections.check_files()
     place = home_of(home)
-    dlt.config["runtime.dlthub_telemetry"] = False
     # One table after the other, in the order declared: what rides with a table comes after it.
     dlt.config["extract.next_item_mode"] = "fifo"
     dlt.config["load.delete_completed_jobs"] = True

@@ -268,3 +268,21 @@ def test_no_second_copy_of_the_rows_stays_behind(journal: Any) -> None:
     schemas = {name for (name,) in journal.query("SELECT schema_name FROM information_schema.schemata")}
     assert "raw_tieout" in schemas
     assert not {name for name in schemas if "loading" in name}
+
+
+def test_dlt_tells_its_makers_nothing(tmp_path: Path) -> None:
+    pipelines.pipeline("tieout", home=tmp_path)
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from ingestion import pipelines; import dlt.common.runtime.anon_tracker as tracker;"
+            f"pipelines.pipeline('tieout', home={str(tmp_path)!r}); print(tracker._TRACKER_CONTEXT)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={name: value for name, value in os.environ.items() if not name.startswith("RUNTIME__")},
+    )
+    assert told.stdout.strip() == "None"
