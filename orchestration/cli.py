@@ -114,7 +114,13 @@ def build(names: tuple[str, ...], as_json: bool) -> None:
     """Build and test the dbt models, then publish the snapshot. NAMES limit it to models."""
     from orchestration import execution
 
-    _finish([execution.materialize(execution.asset_keys("models", names), command="build")], as_json)
+    built = execution.materialize(
+        execution.asset_keys("models", names),
+        command="build",
+        job_name=execution.NIGHTLY_JOB,
+        ops={"dbt_models": {"everything": True}},
+    )
+    _finish([built], as_json)
 
 
 @main.command()

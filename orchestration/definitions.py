@@ -6,9 +6,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from orchestration import observability
+from orchestration import observability, storage
+from orchestration.home import home
 
 observability.mask_logs()
+storage.relax(home().dagster)  # run workers of `dagster dev` write the same history
 
 
 @dg.definitions

@@ -79,7 +79,8 @@ def _loop(title: str) -> Sequence[Any]:
 def _passes(most: int) -> Sequence[Any]:
     from orchestration import execution, progress
 
-    with progress.listening(lambda message: click.echo(f"   {message}")):
+    screen = sys.stdout  # what runs may print to standard output goes to a file meanwhile
+    with progress.listening(lambda message: click.echo(f"   {message}", file=screen)):
         return execution.run_until_quiet(most)
 
 

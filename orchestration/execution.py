@@ -5,18 +5,24 @@ Everything executes in this process: starting Dagster's multiprocess executor co
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import dagster as dg
 
-from orchestration import keys
+from orchestration import keys, storage
 from orchestration.home import Home, home
 
 PASS_TAG = "tieout/command"
+LOOP_JOB = "loop"
+NIGHTLY_JOB = "nightly"
+
+# The event log keeps everything; the terminal shows progress lines and the final report.
+_QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,7 @@ def instance(where: Home | None = None) -> dg.DagsterInstance:
     """The installation's Dagster instance, its home created when missing."""
     prepared = (where or home()).prepare()
     os.environ["DAGSTER_HOME"] = str(prepared.dagster)
+    storage.relax(prepared.dagster)
     return dg.DagsterInstance.get()
 
 
@@ -68,14 +75,27 @@ def _is_raw(key: dg.AssetKey) -> bool:
     return key.path[0].startswith(keys.RAW_PREFIX)
 
 
-def materialize(selection: Sequence[dg.AssetKey], *, command: str) -> Outcome:
-    """Materialize `selection` in this process and wait. Never raises for a failed asset: the outcome says what failed."""
+@contextlib.contextmanager
+def _dbt_told_to_file() -> Iterator[None]:
+    """dagster-dbt prints dbt's own log to standard output; it belongs in a file, `logs/dbt.log` of the home."""
+    folder = home().root / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "dbt.log").open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+        yield
+
+
+def materialize(selection: Sequence[dg.AssetKey], *, command: str, job_name: str = LOOP_JOB, ops: Mapping[str, Any] | None = None) -> Outcome:
+    """Materialize `selection` with one of our jobs, in this process, and wait; `ops` is configuration by op name. Never raises for a failed asset: the outcome says what failed."""
     from orchestration import write_back
 
-    job = definitions().resolve_implicit_global_asset_job_def()
-    with instance() as live:
+    job = definitions().resolve_job_def(job_name)
+    with instance() as live, _dbt_told_to_file():
         result = job.execute_in_process(
-            instance=live, asset_selection=list(selection), raise_on_error=False, tags={PASS_TAG: command}
+            run_config={**_QUIET_CONSOLE, "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()}},
+            instance=live,
+            asset_selection=list(selection),
+            raise_on_error=False,
+            tags={PASS_TAG: command},
         )
         failures = []
         for event in result.all_events:

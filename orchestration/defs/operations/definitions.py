@@ -12,25 +12,46 @@ import json
 import dagster as dg
 
 from ingestion import connections, pipelines
-from orchestration import execution, keys, policies
+from orchestration import execution, keys, manifest, policies
+from orchestration.decisive import decisive_names
+from orchestration.defs.dbt_project.definitions import dbt_models
 from orchestration.home import home
 
 SLICE_TAG = "tieout/slice"
 
+_LATER = dg.AssetSelection.checks(
+    *[key for key in dbt_models.check_keys if key.name not in decisive_names(manifest.load())]
+)
+
 # In one process: starting a step in a process of its own costs 5 s each, and the slice has about six.
 LOOP_JOB = dg.define_asset_job(
-    name="loop",
-    selection=dg.AssetSelection.all(),
-    description="Read every platform, build, and write back: one pass of `tieout run`.",
+    name=execution.LOOP_JOB,
+    selection=dg.AssetSelection.all() - _LATER,
+    description="Read every platform, build, and write back: one pass of `tieout run`, with the decisive tests.",
     executor_def=dg.in_process_executor,
 )
 SLICE_JOB = dg.define_asset_job(
     name="slice",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() - _LATER,
     description="The part of the loop that one platform's change concerns; started by a change sensor.",
     executor_def=dg.in_process_executor,
 )
+NIGHTLY_JOB = dg.define_asset_job(
+    name=execution.NIGHTLY_JOB,
+    selection=dg.AssetSelection.all(),
+    description="The whole loop with every test, unit tests included, and every view made again.",
+    executor_def=dg.in_process_executor,
+    config={"ops": {"dbt_models": {"config": {"everything": True}}}},
+)
 
+nightly = dg.ScheduleDefinition(
+    name="nightly_build",
+    job=NIGHTLY_JOB,
+    cron_schedule=policies.NIGHTLY_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every test once a day; full id sweeps fall due in it.",
+)
 sweep = dg.ScheduleDefinition(
     name="sweep",
     job=LOOP_JOB,
@@ -97,7 +118,7 @@ def change_sensor(connection: str) -> dg.SensorDefinition:
 
 
 defs = dg.Definitions(
-    jobs=[LOOP_JOB, SLICE_JOB],
-    schedules=[sweep],
+    jobs=[LOOP_JOB, SLICE_JOB, NIGHTLY_JOB],
+    schedules=[sweep, nightly],
     sensors=[change_sensor(name) for name in connections.names()],
 )
