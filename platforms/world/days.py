@@ -73,6 +73,7 @@ class World:
         self.open_deals: dict[str, str] = {}
         self.bills: dict[str, Bill] = {}
         self.handovers: dict[date, list[str]] = defaultdict(list)
+        self.won: dict[str, str] = {}
         self.load: dict[int, list[tuple[date, date, float]]] = defaultdict(list)
         self.sheet_mark = 0
         self.keep_pending: set[str] = set()
@@ -223,6 +224,7 @@ class World:
                 del self.open_deals[id]
                 self.done["deals won" if deal.won else "deals lost"] += 1
             if moved[-1] == "Closed Won":
+                self.won[deal.code] = id
                 self.money[f"won {deal.currency}"] += deal.amount
                 lag = draw.whole(self.seed, 1, 4, "handover", deal.code)
                 self.handovers[calendars.add_working_days("US", day, lag)].append(deal.code)
@@ -233,8 +235,7 @@ class World:
         """What operations does by hand for a won deal: client group, project with plan, ledger customer and job."""
         client = self.firm.client(deal.client)
         account = self._account(deal.client)
-        opportunity = self.crm.deal_named(deal.name)
-        assert opportunity is not None
+        opportunity = self.won.pop(deal.code)
         group = self.psa.group(account, client)
         project = self.psa.open_project(
             title=deal.name,
