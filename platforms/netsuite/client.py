@@ -156,32 +156,39 @@ def _algorithm(pem: str) -> str:
 
 
 def _token_of(response: httpx.Response, context: ClientContext) -> Token:
-    where = {"platform": "netsuite", "connection": context.connection, "status": response.status_code}
+    def failure(kind: type[PlatformError], message: str, code: str = "", next_step: str = "") -> PlatformError:
+        return kind(
+            message,
+            platform="netsuite",
+            connection=context.connection,
+            status=response.status_code,
+            code=code,
+            next_step=next_step,
+        )
+
     if response.status_code == 429:
-        raise Wait("the token endpoint asks for a pause", **where)  # type: ignore[arg-type]
+        raise failure(Wait, "the token endpoint asks for a pause")
     if response.status_code >= 500:
-        raise Retry(f"the token endpoint answered {response.status_code}", **where)  # type: ignore[arg-type]
+        raise failure(Retry, f"the token endpoint answered {response.status_code}")
     try:
         body = jsonio.loads(response.content)
         if not isinstance(body, Mapping):
             raise ValueError("no object")
     except ValueError as error:
-        raise BadAnswer(f"{response.request.url.host} did not answer with a token", **where) from error  # type: ignore[arg-type]
+        raise failure(BadAnswer, f"{response.request.url.host} did not answer with a token") from error
     if response.status_code != 200 or "access_token" not in body:
         code = str(body.get("error", response.status_code))
-        steps = {
-            "invalid_client": "Check client_id and certificate_id; the M2M mapping may be revoked or "
-            "its certificate expired.",
-            "invalid_grant": "Check that private_key belongs to the uploaded certificate and that "
-            "this machine's clock is right.",
-            "invalid_scope": "Tick REST Web Services in the integration record's OAuth 2.0 scopes.",
-        }
-        raise AskPerson(
-            f"no access token is given out: {code}", code=code, **where,  # type: ignore[arg-type]
-            next_step=steps.get(code, "Check the OAuth 2.0 client credentials of this connection."),
-        )  # fmt: skip
+        step = _TOKEN_STEPS.get(code, "Check the OAuth 2.0 client credentials of this connection.")
+        raise failure(AskPerson, f"no access token is given out: {code}", code, step)
     expires = context.clock() + timedelta(seconds=int(str(body.get("expires_in", 3600))))
     return Token(access_token=str(body["access_token"]), expires_at=expires)
+
+
+_TOKEN_STEPS: Mapping[str, str] = {
+    "invalid_client": "Check client_id and certificate_id; the M2M mapping may be revoked or its certificate expired.",
+    "invalid_grant": "Check that private_key belongs to the uploaded certificate and that this machine's clock is right.",
+    "invalid_scope": "Tick REST Web Services in the integration record's OAuth 2.0 scopes.",
+}
 
 
 def _reveal(value: str | Secret) -> str:

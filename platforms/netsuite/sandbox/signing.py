@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from starlette.requests import Request
 
 from platforms.kit.sandbox.app import body_of, token_is_expired
@@ -148,12 +148,12 @@ class Gate:
                     out.append(f"{request.method.upper()}&{_pct(url)}&{params}")
         return out
 
-    def _once(self, *key: str) -> None:
-        now = time.time()
+    def _once(self, token: str, stamp: str, nonce: str) -> None:
+        key, now = (token, stamp, nonce), time.time()
         with self._lock:
             if key in self._nonces:
                 raise Denied("oauth", "NonceUsed")
-            self._nonces[key] = now  # type: ignore[index]  # always three texts
+            self._nonces[key] = now
             if len(self._nonces) > 20_000:
                 self._nonces = {k: t for k, t in self._nonces.items() if now - t < 2 * _TOLERANCE}
 
@@ -191,10 +191,12 @@ class Gate:
         audience += [
             f"https://{host_label(ACCOUNT)}.{kind}.api.netsuite.com{TOKEN_PATH}" for kind in ("suitetalk", "restlets")
         ]
-        certificate = x509.load_pem_x509_certificate(client["certificate"].encode())
+        key = x509.load_pem_x509_certificate(client["certificate"].encode()).public_key()
+        if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            raise TokenError("invalid_client")
         try:
             jwt.decode(
-                assertion, certificate.public_key(), algorithms=[header["alg"]], audience=audience,  # type: ignore[arg-type]
+                assertion, key, algorithms=[header["alg"]], audience=audience,
                 options={"require": ["iss", "aud", "iat", "exp"]}, leeway=60,
             )  # fmt: skip
         except jwt.PyJWTError:
