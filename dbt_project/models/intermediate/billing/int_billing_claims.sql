@@ -18,7 +18,7 @@ with ledger_lines as (
         and not invoices.is_deleted
         and not lines.is_deleted
         and not invoices.is_voided
-        and invoices.state not in ('voided', 'rejected')
+        and coalesce(invoices.state, 'unknown') not in ('voided', 'rejected')
         and lines.source_reference is not null
 
 ),
