@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 # A dbt build of the medium firm takes under a minute; ten minutes of waiting means that something hangs.
 TURN_TIMEOUT = 600.0
+KEPT_PACKAGES = 5
 # Marking fewer rows than this as deleted is never suspicious.
 SMALL_LOSS = 50
 
@@ -360,6 +361,10 @@ def _load(pipe: dlt.Pipeline, this: Run, db: duckdb.DuckDBPyConnection, report: 
         )
     _drop_staging(pipe, db)
     _settle(this, this.folder, db, report)
+    # dlt keeps a folder for each package it ever loaded; a few are enough to look at after trouble.
+    loaded = Path(pipe.working_dir) / "load" / "loaded"
+    for package_folder in sorted(loaded.glob("*"))[:-KEPT_PACKAGES]:
+        shutil.rmtree(package_folder, ignore_errors=True)
 
 
 def _drop_staging(pipe: dlt.Pipeline, db: duckdb.DuckDBPyConnection) -> None:

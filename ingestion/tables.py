@@ -139,8 +139,12 @@ def describe(platform: str, tables: Iterable[Table]) -> str:
 
 if __name__ == "__main__":
     import importlib
+    import pkgutil
     import sys
 
-    for wanted in sys.argv[1:] or ("salesforce", "kantata", "netsuite", "tieout"):
+    import ingestion.sources
+
+    rooms = [room.name for room in pkgutil.iter_modules(ingestion.sources.__path__)]
+    for wanted in sys.argv[1:] or rooms:
         declared = importlib.import_module(f"ingestion.sources.{wanted}").TABLES
         sys.stdout.write(describe(wanted, (*declared, OBSERVED, QUARANTINE)) + "\n\n")

@@ -122,8 +122,9 @@ def test_a_package_that_cannot_be_loaded_is_dropped_and_read_again(journal: Any)
     journal.write(["a"], "sent")
 
     def work() -> None:
-        dlt.Pipeline.load = _die  # type: ignore[method-assign]
-        journal.load()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dlt.Pipeline, "load", _die)
+            journal.load()
 
     assert _killed(work)
     packages = list((journal.home / "dlt" / "ingest_tieout" / "load" / "normalized").rglob("entries*.parquet"))
