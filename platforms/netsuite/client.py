@@ -186,7 +186,7 @@ def _token_of(response: httpx.Response, context: ClientContext) -> Token:
 
 _TOKEN_STEPS: Mapping[str, str] = {
     "invalid_client": "Check client_id and certificate_id; the M2M mapping may be revoked or its certificate expired.",
-    "invalid_grant": "Check that private_key belongs to the uploaded certificate and that this machine's clock is right.",
+    "invalid_grant": "Check that private_key belongs to the uploaded certificate and that the clock is right.",
     "invalid_scope": "Tick REST Web Services in the integration record's OAuth 2.0 scopes.",
 }
 

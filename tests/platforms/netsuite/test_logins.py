@@ -48,6 +48,17 @@ def signed(
     return "OAuth " + ", ".join(f'{k}="{pct(v)}"' for k, v in fields.items())
 
 
+class Attempt:
+    """Calls with a header made by hand from `known` credentials."""
+
+    def __init__(self, send, known: dict[str, str]) -> None:
+        self.known = known
+        self._send = send
+
+    def __call__(self, *args, **kwargs) -> httpx.Response:
+        return self._send(*args, **kwargs)
+
+
 @pytest.fixture
 def tba(running):
     known = credentials(running.service)
@@ -58,8 +69,7 @@ def tba(running):
         header = kwargs.pop("header", None) or signed(known, method, url, **kwargs)
         return plain.request(method, url, headers={"Authorization": header}, content=content)
 
-    attempt.known = known  # type: ignore[attr-defined]
-    yield attempt
+    yield Attempt(attempt, known)
     plain.close()
 
 
