@@ -23,7 +23,7 @@ class BrakePulled:
 
     def __str__(self) -> str:
         return (
-            f"{self.message}. Look at `tieout plan`, then `tieout exceptions approve {self.sync}` or change the model"
+            f"{self.message}. Look at `tieout plan`, then `tieout approve {self.sync}` or change the model"
         )
 
 

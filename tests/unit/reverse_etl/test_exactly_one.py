@@ -97,6 +97,13 @@ class CrashingShelf(Shelf):
         return receipts
 
 
+class BlindShelf(Shelf):
+    """A platform that finds nothing, as if nobody had asked."""
+
+    def find(self, object: str, key_field: str, keys: Any, fields: Any) -> Any:
+        return {key: () for key in keys}
+
+
 KINDS: dict[str, dict[str, Any]] = {
     "enforced key": {},
     "stored reference": {"key_kind": KeyKind.reference, "promise": Promise.in_doubt_resolved_by_read_back},
@@ -163,8 +170,9 @@ def no_fault(_step: str) -> None:
 
 
 def wire_up(firm: Firm, wire: Callable[[], None]) -> None:
-    firm.journal.wire = wire  # type: ignore[attr-defined]
-    firm.shelf.wire = wire  # type: ignore[attr-defined]
+    assert isinstance(firm.journal, CrashingJournal)
+    assert isinstance(firm.shelf, CrashingShelf)
+    firm.journal.wire = firm.shelf.wire = wire
 
 
 def whole(firm: Firm, *, adopted: bool = True) -> None:
@@ -309,8 +317,7 @@ def test_no_mix_out_of_a_thousand_doubles_or_loses_a_record(kind: str, faults: l
 def test_an_engine_that_trusts_its_own_retry_would_be_found_out() -> None:
     """The harness can fail: with the read-back planted away, a lost reply leaves doubles."""
     firm = story("stored reference")
-    firm.shelf.read_back = lambda object, rows, **_: {row.entry_id: () for row in rows}  # type: ignore[method-assign]
-    firm.shelf.find = lambda object, key_field, keys, fields: {key: () for key in keys}  # type: ignore[method-assign]
+    firm.shelf = BlindShelf(firm.world, batch=3, max_find=4, **KINDS["stored reference"])
     faults = iter(["reply_lost"])
     firm.world.fault = lambda step: next(faults, None) if step == "write" else None
     firm.run(settle=False)
