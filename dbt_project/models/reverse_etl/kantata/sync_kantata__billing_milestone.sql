@@ -1,17 +1,24 @@
 -- One row per amount that a fit won deal bills by date or completion, on projects that Tieout makes (H-7).
 
-with deals as (
+-- projects that Tieout made; one that it took over was set up, and perhaps billed, by people
+with made as (
+
+    select distinct key from {{ ref('stg_tieout__entries') }}
+    where sync = 'sync_kantata__workspace' and verb = 'create' and state in ('confirmed', 'settled')
+
+),
+
+deals as (
 
     select deals.*
     from {{ ref('int_won_opportunities') }} as deals
     left join {{ ref('canonical__milestone') }} as milestones
         on deals.project_id = milestones.project_id and not milestones.is_deleted
-    left join {{ ref('stg_tieout__known_records') }} as known
-        on known.sync = 'sync_kantata__workspace' and deals.source_id = known.key and known.entry_id is not null
+    left join made on deals.source_id = made.key
     where
         deals.is_fit
         -- a schedule that people made by hand stays theirs
-        and (milestones.milestone_id is null or known.key is not null)
+        and (milestones.milestone_id is null or made.key is not null)
     qualify row_number() over (partition by deals.opportunity_id order by milestones.milestone_id) = 1
 
 ),

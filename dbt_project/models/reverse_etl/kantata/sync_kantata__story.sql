@@ -1,17 +1,24 @@
 -- One row per line of a fit won deal whose project Tieout makes: the task on which its work is logged (H-9).
 
-with deals as (
+-- projects that Tieout made; one that it took over was set up, and perhaps billed, by people
+with made as (
+
+    select distinct key from {{ ref('stg_tieout__entries') }}
+    where sync = 'sync_kantata__workspace' and verb = 'create' and state in ('confirmed', 'settled')
+
+),
+
+deals as (
 
     select deals.*
     from {{ ref('int_won_opportunities') }} as deals
     left join {{ ref('canonical__task') }} as tasks
         on deals.project_id = tasks.project_id and not tasks.is_deleted
-    left join {{ ref('stg_tieout__known_records') }} as known
-        on known.sync = 'sync_kantata__workspace' and deals.source_id = known.key and known.entry_id is not null
+    left join made on deals.source_id = made.key
     where
         deals.is_fit
         -- a project that people planned by hand keeps its plan
-        and (tasks.task_id is null or known.key is not null)
+        and (tasks.task_id is null or made.key is not null)
     qualify row_number() over (partition by deals.opportunity_id order by tasks.task_id) = 1
 
 ),
