@@ -1,60 +1,99 @@
 """`tieout doctor`: is every connection able to do what the dbt models and the syncs will ask of it?
 
-What is required is derived, never listed: columns that ingestion declares, and fields that the syncs write.
+What is required is derived, never listed: the columns that ingestion declares, the fields that the syncs write, the
+records that models name by key, and the legal entities of the stacks a connection belongs to.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from orchestration import manifest
-from orchestration.home import home
+from orchestration.home import DBT_PROJECT_DIR, home
 from platforms.kit.errors import PlatformError
 
+# A person is waiting: a platform that cannot be reached is asked twice, not six times.
+_ATTEMPTS = 2
 
-def requirements(platform: str) -> dict[str, Any]:
-    """What a platform's connection must offer: objects and fields to read, objects and fields to write."""
+
+def requirements(connection: str, platform: str) -> dict[str, Any]:
+    """What a connection must offer, in vendor names: one shape, whatever the platform.
+
+    `read` and `write` are {object: fields}, `create` lists the objects that records are made of, `records` is
+    {object: external ids that must exist}.
+    """
     from ingestion import requirements as reading
-    from reverse_etl.sync import read_syncs
+    from reverse_etl.sync import Mode, read_syncs
 
     writes: dict[str, set[str]] = {}
+    creates: set[str] = set()
     for sync in read_syncs(manifest.load()):
         if sync.platform == platform:
             writes.setdefault(sync.object, set()).update(sync.fields.values())
-    return {"read": reading.of(platform), "write": {name: sorted(fields) for name, fields in sorted(writes.items())}}
+            if sync.mode is not Mode.update:
+                creates.add(sync.object)
+    entities = [code for stack in stacks_of(connection) for code in stack["legal_entities"].split("|") if code]
+    return {
+        "read": reading.of(platform),
+        "write": {name: sorted(fields) for name, fields in sorted(writes.items())},
+        "create": sorted(creates),
+        "records": reading.records(platform, list(dict.fromkeys(entities))),
+    }
+
+
+def stacks_of(connection: str) -> list[dict[str, str]]:
+    """The rows of the seed `stacks` that name this connection in any role."""
+    with (DBT_PROJECT_DIR / "seeds" / "stacks.csv").open(encoding="utf-8", newline="") as file:
+        rows = [{key: value or "" for key, value in row.items()} for row in csv.DictReader(file)]
+    return [row for row in rows if any(row[column] == connection for column in row if column.endswith("_connection"))]
 
 
 def examine(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One result per connection: its findings, each with level, what and fix. A connection that fails is a finding."""
     from ingestion import connections
+
+    manifest.prepare()
+    return [{"connection": name, "findings": _findings(name)} for name in names or connections.names()]
+
+
+def _findings(name: str) -> list[dict[str, str]]:
+    from ingestion import connections
     from ingestion.errors import IngestionError
 
-    results = []
-    for name in names or connections.names():
-        findings: list[Mapping[str, str]] = []
-        try:
-            connection = connections.resolve(name)
-            client = connections.client(name, home().root)
-            for finding in connection.spec.examine(client, requirements(connection.platform)):
-                findings.append({"level": finding.level, "what": finding.what, "fix": finding.fix})
-        except PlatformError as error:
-            findings.append({"level": "error", "what": error.message, "fix": error.next_step})
-        except IngestionError as error:
-            findings.append({"level": "error", "what": str(error), "fix": "See the message."})
-        results.append({"connection": name, "findings": findings})
-    return results
+    findings: list[dict[str, str]] = []
+    try:
+        connection = connections.resolve(name)
+        with closing(connections.client(name, home().root)) as client:
+            client.api.max_attempts = _ATTEMPTS
+            for found in connection.spec.examine(client, requirements(name, connection.platform)):
+                findings.append({"level": found.level, "what": found.what, "fix": found.fix})
+        if not stacks_of(name):
+            findings.append({
+                "level": "warning",
+                "what": "no stack names this connection: it is read, but takes part in no mart and no write-back",
+                "fix": "Add it to dbt_project/seeds/connections.csv and to a row of dbt_project/seeds/stacks.csv.",
+            })  # fmt: skip
+    except (PlatformError, IngestionError) as error:
+        findings.append({"level": "error", "what": error.message, "fix": error.next_step})
+    return findings
 
 
 def text(results: Sequence[Mapping[str, Any]]) -> str:
-    """The results as a person reads them, worst first."""
+    """The results as a person reads them, worst first, and a last line that sums up."""
     marks = {"error": "FAIL", "warning": "warn", "ok": "ok"}
     order = {"error": 0, "warning": 1, "ok": 2}
+    counts = {"error": 0, "warning": 0, "ok": 0}
     lines = []
     for result in results:
         lines.append(result["connection"])
         for finding in sorted(result["findings"], key=lambda f: order[f["level"]]):
+            counts[finding["level"]] += 1
             lines.append(f"  {marks[finding['level']]:4}  {finding['what']}")
             if finding["fix"] and finding["level"] != "ok":
                 lines.append(f"        -> {finding['fix']}")
+        lines.append("")
+    lines.append(f"{counts['ok']} checks passed, {counts['warning']} warnings, {counts['error']} to fix")
     return "\n".join(lines)

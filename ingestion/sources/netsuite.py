@@ -394,7 +394,8 @@ class NetSuiteReader:
         self._touched: tuple[Window, list[str]] | None = None
 
     def now(self) -> datetime:
-        return self.client.server_time()
+        self.client.ping()
+        return self.client.server_time or datetime.now(UTC)
 
     def describe(self, table: Table) -> Mapping[str, str]:
         """SuiteQL does not describe itself: one query for one row tells whether all columns are there."""

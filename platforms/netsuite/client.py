@@ -625,21 +625,11 @@ class NetSuiteClient:
 
     def ping(self) -> None:
         """The cheapest call that needs valid credentials."""
-        self.server_time()
+        self.api.json(self.api.request("GET", f"{_ROOT}/system/v1/serverTime", idempotent=True))
 
-    def server_time(self) -> datetime:
-        """The ledger's clock, aware UTC."""
-        response = self.api.request("GET", f"{_ROOT}/system/v1/serverTime", idempotent=True)
-        body = self.api.json(response)
-        for value in body.values() if isinstance(body, Mapping) else ():
-            if isinstance(value, str):
-                try:
-                    moment = datetime.fromisoformat(value)
-                except ValueError:
-                    continue
-                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        if self.api.server_time is None:
-            raise self.api.error(BadAnswer, "the server does not say what time it is")
+    @property
+    def server_time(self) -> datetime | None:
+        """The vendor's clock at the last answer (aware UTC), None before the first."""
         return self.api.server_time
 
     def governance(self) -> dict[str, Any]:
@@ -709,15 +699,6 @@ def _secret(value: str | Secret) -> Secret:
 
 # -- looking whether all is set up -------------------------------------------------------------------------------------
 
-# What Tieout reads, and by which field it writes; `requirements` may add more.
-READ_TABLES = ("subsidiary", "currency", "customer", "job", "item", "employee", "term", "accountingperiod",
-               "transaction", "transactionline", "transactionaccountingline",
-               "nexttransactionlinelink", "deletedrecord")  # fmt: skip
-CUSTOM_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "customer": ("custentity_tieout_account",),
-    "job": ("custentity_tieout_account",),
-    "invoice": ("custbody_tieout_project", "custbody_tieout_period", "item.custcol_tieout_source"),
-}
 _SET_UP = {
     "custentity": "Customization > Lists, Records, & Fields > Entity Fields > New: type Free-Form "
     "Text, applied to Customer "
@@ -731,15 +712,23 @@ _SET_UP = {
 }
 
 
+# What to do about a record that is missing, by record type.
+_MAKE = {
+    "subsidiary": "Set the external ID of the subsidiary (Setup > Company > Subsidiaries).",
+    "serviceSaleItem": "Create a Service for Sale item with this external ID (Lists > Accounting > Items > New).",
+}
+
+
 def examine(client: NetSuiteClient, requirements: Mapping[str, Any]) -> list[Finding]:
     """What stands between this connection and a working sync, each with what to do about it.
 
-    `requirements` (all optional): `tables` to read, `fields` {record type: field paths}, `subsidiaries` and `items` as
-    external ids. Stops at credentials that do not work; everything else is reported together.
+    `requirements`, all optional: {"read": {SuiteQL table: columns}, "write": {record type: field paths},
+    "records": {record type: external ids that must exist}}. Stops at credentials that do not work; everything else is
+    reported together. Nothing is written, so whether the role may create a record shows at the first create.
     """
     findings: list[Finding] = []
     try:
-        ahead = abs((client.server_time() - client.context.clock()).total_seconds())
+        client.ping()
     except AskPerson as error:
         return [Finding(level="error", what=f"cannot log in: {error.message}", fix=error.next_step)]
     except PlatformError as error:
@@ -749,38 +738,81 @@ def examine(client: NetSuiteClient, requirements: Mapping[str, Any]) -> list[Fin
         findings.append(
             Finding(
                 level="warning",
-                what=f"token-based authentication; the server's clock differs by {ahead:.0f} s",
+                what="token-based authentication" + _clock_difference(client),
                 fix="NetSuite ends TBA for REST with release 2028.1, and takes no new TBA integrations from 2027.1: "
                 "move to oauth2_m2m.",
             )
         )
-    findings += _readable(client, requirements.get("tables", READ_TABLES))
-    findings += _fields_there(client, requirements.get("fields", CUSTOM_FIELDS))
-    findings += _known_ids(client, "subsidiary", requirements.get("subsidiaries", ("US", "UK", "DE")),
-                           "Set the external ID of the subsidiary (Setup > Company > Subsidiaries).")  # fmt: skip
-    findings += _known_ids(client, "serviceSaleItem",
-                           requirements.get("items", ("SVC-TIME", "SVC-EXPENSE", "SVC-FIXED", "SVC-RETAINER")),
-                           "Create a Service for Sale item with this external ID (Lists > Accounting "
-                           "> Items > New).")  # fmt: skip
+    reads, writes = requirements.get("read") or {}, requirements.get("write") or {}
+    missing: set[str] = set()
+    findings += _readable(client, reads, missing)
+    findings += _writable(client, writes, missing)
+    for type, ids in (requirements.get("records") or {}).items():
+        findings += _known_ids(client, type, list(ids))
     findings.append(_concurrency(client))
     return findings
 
 
-def _readable(client: NetSuiteClient, tables: Sequence[str]) -> list[Finding]:
+def _clock_difference(client: NetSuiteClient) -> str:
+    """Signed requests are refused when the clocks differ by more than five minutes."""
+    if client.server_time is None:
+        return ""
+    ahead = abs((client.server_time - client.context.clock()).total_seconds())
+    return f"; the server's clock differs by {ahead:.0f} s"
+
+
+def _readable(client: NetSuiteClient, tables: Mapping[str, Sequence[str]], missing: set[str]) -> list[Finding]:
+    """Each table with its columns by one query; only where that is refused, column by column."""
     out = []
-    for table in tables:
+    for table, columns in tables.items():
         try:
-            client.suiteql_page(f"SELECT COUNT(*) AS n FROM {table} WHERE ROWNUM <= 1")
+            _probe(client, table, columns)
         except AskPerson as error:
             fix = f"{error.next_step} Needed: SuiteAnalytics Workbook, and View on what the table {table} shows."
             out.append(Finding(level="error", what=f"{table} cannot be read: {error.message}", fix=fix))
+        except Refused as error:
+            absent = [column for column in columns if not _has(client, table, column)]
+            if not absent or len(absent) == len(columns):
+                out.append(Finding(level="error", what=f"{table} cannot be read: {error.message}",
+                                   fix="Enable the feature it belongs to, or give the role View on it."))  # fmt: skip
+            else:
+                out += [_no_column(table, column) for column in absent]
+                missing.update(absent)
         except PlatformError as error:
-            out.append(Finding(level="error", what=f"{table} cannot be read: {error.message}",
-                               fix="Enable the feature it belongs to, or give the role View on it."))  # fmt: skip
-    return out or [Finding(level="ok", what=f"{len(tables)} tables can be read by SuiteQL")]
+            out.append(Finding(level="error", what=f"{table} cannot be read: {error.message}", fix=error.next_step))
+    if out or not tables:
+        return out
+    count = sum(len(columns) for columns in tables.values())
+    return [Finding(level="ok", what=f"{len(tables)} tables with {count} columns can be read by SuiteQL")]
 
 
-def _fields_there(client: NetSuiteClient, fields: Mapping[str, Sequence[str]]) -> list[Finding]:
+def _probe(client: NetSuiteClient, table: str, columns: Sequence[str]) -> None:
+    client.suiteql_page(f"SELECT {', '.join(columns) or 'id'} FROM {table}", limit=1)
+
+
+def _has(client: NetSuiteClient, table: str, column: str) -> bool:
+    try:
+        _probe(client, table, [column])
+    except Refused:
+        return False
+    return True
+
+
+def _no_column(table: str, column: str) -> Finding:
+    """A custom field has to be made; a standard one may belong to a feature the account does without."""
+    if column.startswith("cust"):
+        return Finding(level="error", what=f"{table} has no field {column}", fix=_how_to_make(column))
+    return Finding(level="warning", what=f"{table} has no column {column}; it is read as empty",
+                   fix="Nothing, if the account does without its feature; else give the role View on it.")  # fmt: skip
+
+
+def _how_to_make(name: str) -> str:
+    found = (text for start, text in _SET_UP.items() if name.rpartition(".")[2].startswith(start))
+    return next(found, "Check the spelling, and the features enabled in the account.")
+
+
+def _writable(client: NetSuiteClient, fields: Mapping[str, Sequence[str]], missing: set[str]) -> list[Finding]:
+    """Whether all written fields exist; one that is `missing` from the tables was told of already."""
     out = []
     for type, names in fields.items():
         try:
@@ -790,11 +822,15 @@ def _fields_there(client: NetSuiteClient, fields: Mapping[str, Sequence[str]]) -
                                fix=f"Give the role Edit on {type} and enable REST Web Services."))  # fmt: skip
             continue
         for name in names:
-            if name.lower() not in known:
-                step = next((text for start, text in _SET_UP.items() if name.rpartition(".")[2].startswith(start)),
-                            "Check the spelling, and the features enabled in the account.")  # fmt: skip
-                out.append(Finding(level="error", what=f"{type} has no field {name}", fix=step))
-    return out or [Finding(level="ok", what="all fields that are written exist")]
+            if name.lower() not in known and name.lower() not in missing:
+                out.append(Finding(level="error", what=f"{type} has no field {name}", fix=_how_to_make(name)))
+            elif not known.get(name.lower(), True):
+                fix = "Take it out of the sync's fields, or let the account's forms edit it."
+                out.append(Finding(level="error", what=f"{type}.{name} is read-only in this account", fix=fix))
+    if out or not fields:
+        return out
+    count = sum(len(names) for names in fields.values())
+    return [Finding(level="ok", what=f"all {count} fields that are written exist on {', '.join(fields)}")]
 
 
 def fields_of(schema: Mapping[str, Any]) -> dict[str, bool]:
@@ -810,13 +846,16 @@ def fields_of(schema: Mapping[str, Any]) -> dict[str, bool]:
     return out
 
 
-def _known_ids(client: NetSuiteClient, type: str, ids: Sequence[str], fix: str) -> list[Finding]:
+def _known_ids(client: NetSuiteClient, type: str, ids: Sequence[str]) -> list[Finding]:
     try:
-        found = client.find_by_external_ids(type, list(ids))
+        found = client.find_by_external_ids(type, ids)
     except PlatformError as error:
         return [Finding(level="error", what=f"{type} cannot be looked up: {error.message}", fix=error.next_step)]
-    missing = [id for id, rows in found.items() if not rows]
-    return [Finding(level="error", what=f"there is no {type} with external ID {id}", fix=fix) for id in missing]
+    absent = [id for id, rows in found.items() if not rows]
+    fix = _MAKE.get(type, f"Create the {type}, or set its external ID.")
+    if not absent:
+        return [Finding(level="ok", what=f"{type} {', '.join(ids)} found by external ID")]
+    return [Finding(level="error", what=f"there is no {type} with external ID {id}", fix=fix) for id in absent]
 
 
 def _concurrency(client: NetSuiteClient) -> Finding:

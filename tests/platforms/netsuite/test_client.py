@@ -80,7 +80,10 @@ def test_one_query_tells_what_changed_last_in_every_table(connect, firm) -> None
 
 
 def test_the_ledgers_clock_is_not_ours(connect, running) -> None:
-    now = connect().server_time()
+    client = connect()
+    assert client.server_time is None
+    client.ping()
+    now = client.server_time
     assert now == running.service.clock.now().replace(microsecond=0)
     assert now.date() == datetime(2026, 1, 5, tzinfo=UTC).date()
 
@@ -140,18 +143,35 @@ def test_an_answer_is_sorted_by_what_to_do_next(status, code, detail, kind) -> N
 
 
 def test_the_examination_of_a_ready_account_finds_nothing_wrong(connect) -> None:
-    findings = examine(connect(), {})
+    wanted = {
+        "read": {"customer": ["id", "custentity_tieout_account"], "transactionline": ["id", "custcol_tieout_source"]},
+        "write": {"customer": ["companyName", "subsidiary.id"], "invoice": ["custbody_tieout_project", "item.items"]},
+        "records": {"subsidiary": ["US", "UK", "DE"], "serviceSaleItem": ["SVC-TIME"]},
+    }
+    findings = examine(connect(), wanted)
     assert {finding.level for finding in findings} == {"ok"}, findings
 
 
 def test_the_examination_says_what_is_missing_and_how_to_make_it(connect, firm) -> None:
     firm.service.set_row("subsidiary", 3, {"externalid": None})
-    findings = examine(connect("auditor", flow="tba"), {"fields": {"customer": ["custentity_other"], "nothing": ["x"]}})
+    wanted = {
+        "read": {"employee": ["id"], "job": ["id", "custentity_own", "jobflavour"], "nothing": ["id"]},
+        "write": {"customer": ["custentity_other", "companyName"], "nothing": ["x"]},
+        "records": {"subsidiary": ["US", "DE"]},
+    }
+    findings = examine(connect("auditor", flow="tba"), wanted)
     told = {finding.what: finding for finding in findings if finding.level == "error"}
-    assert any("employee" in what for what in told)
-    assert any("external ID DE" in what for what in told)
+    assert any(what.startswith("employee cannot be read") for what in told)
+    assert any(what.startswith("nothing cannot be read") for what in told)
+    assert any(what.startswith("record type nothing") for what in told)
+    assert "there is no subsidiary with external ID DE" in told
+    assert "there is no subsidiary with external ID US" not in told
     assert "Entity Fields" in told["customer has no field custentity_other"].fix
-    assert any(finding.level == "warning" and "2028.1" in finding.fix for finding in findings)
+    assert "Entity Fields" in told["job has no field custentity_own"].fix
+    assert all(finding.fix for finding in told.values())
+    warned = {finding.what: finding.fix for finding in findings if finding.level == "warning"}
+    assert "job has no column jobflavour; it is read as empty" in warned
+    assert any("2028.1" in fix for fix in warned.values())
     assert any("concurrency" in finding.what for finding in findings)
 
 
