@@ -60,7 +60,8 @@ def run(arguments: Sequence[str], *, warehouse: Path, logs: Path, manifest_stamp
         os.environ["TIEOUT_WAREHOUSE"] = str(warehouse)
         try:
             if _parsed.get("stamp") != manifest_stamp:
-                parsed = dbtRunner().invoke(["--quiet", "--log-path", str(logs), "parse", *common])
+                # Not written: another process may be reading the manifest on disk, which says the same.
+                parsed = dbtRunner().invoke([*options, "parse", *common])
                 if not parsed.success:
                     raise BuildFailed(f"The dbt project does not compile: {parsed.exception}")
                 _parsed.update(stamp=manifest_stamp, manifest=parsed.result)
