@@ -235,6 +235,8 @@ class Dispatcher:
         parked: list[Move] = []
         for entry, fields in zip(entries, values, strict=True):
             verb = Verb(entry.verb)
+            if entry.adopt and self.sync.mode is Mode.create:
+                fields = {}  # what others made stays theirs; it only gets our key (O-2)
             waiting: list[str] = []
             left_out: list[str] = []
             for name, other in references.items():
@@ -515,11 +517,61 @@ class Dispatcher:
             if parked:
                 with self.journal.write(self.sync.name) as tx:
                     self.journal.move(tx, parked)
+            adopting = [r for r in ready if r.row.adopt]
+            for chunk in chunked(adopting, max(1, capability.max_find)):
+                yield from self._unclaimed(target, chunk)
+            if adopting:
+                ready = [r for r in ready if not r.row.adopt]
             if not look_first:
                 yield from ready
                 continue
             for chunk in chunked(ready, max(1, capability.max_find)):
                 yield from self._absent(target, chunk)
+
+    def _unclaimed(self, target: Target, chunk: Sequence[_Ready]) -> list[_Ready]:
+        """Of records to adopt, those that still need a write: our key, or fields that differ. A record that carries our
+        key already and holds what is wanted is taken over without a call; a key that another record carries is told."""
+        names = sorted({name for r in chunk for name in r.row.fields})
+        found = target.find(self.sync.object, self.sync.key_field, [r.row.key for r in chunk], names)
+        needed: list[_Ready] = []
+        moves: list[Move] = []
+        records: list[Known] = []
+        cases: list[Case] = []
+        done: list[tuple[_Ready, str]] = []
+        for r in chunk:
+            there = found[r.row.key]
+            if not there:
+                needed.append(r)
+            elif [f.target_id for f in there] != [r.row.target_id]:
+                ids = ", ".join(sorted(f.target_id for f in there))
+                reason = f"record {r.row.target_id} was to be taken over, but the key {r.row.key} is carried by {ids}"
+                moves.append(Move(entry_id=r.entry.entry_id, to=State.refused, reason=reason))
+                cases.append(self._case(r, Trouble.duplicate, reason))
+            elif all(same(value, there[0].fields[n]) for n, value in r.row.fields.items() if n in there[0].fields):
+                moves.append(
+                    Move(
+                        entry_id=r.entry.entry_id,
+                        to=State.confirmed,
+                        reason="taken over as it is",
+                        target_id=there[0].target_id,
+                        target_version=there[0].version,
+                        desired_json=r.desired_json,
+                    )
+                )
+                records.append(self._known(r, there[0].target_id, there[0].version))
+                done.append((r, there[0].target_id))
+            else:
+                needed.append(replace(r, row=replace(r.row, adopt=False)))
+        if moves:
+            with self.journal.write(self.sync.name) as tx:
+                self.journal.move(tx, moves)
+                self.journal.remember(tx, records)
+                open_cases(self.journal, tx, cases)
+                self._close_done(tx, [r for r, _ in done])
+            with self._lock:
+                self.tallies.refused += len(cases)
+                self.tallies.confirmed_by_read_back += len(done)
+        return needed
 
     def _absent(self, target: Target, chunk: Sequence[_Ready]) -> list[_Ready]:
         """Of new records, those that are surely not there. The others are adopted, or told as duplicates."""

@@ -10,6 +10,7 @@ import pytest
 from platforms.kit.errors import AskPerson
 from reverse_etl.exceptions.desk import NoSuchException
 from reverse_etl.journal.states import State
+from reverse_etl.journal.store import Journal
 from reverse_etl.run import Engine
 from reverse_etl.sync import Approval, Brakes, Mode, SyncSettings
 from reverse_etl.targets.base import KeyKind, Promise
@@ -498,3 +499,33 @@ def test_the_report_has_numbers_money_and_a_frame(firm: Firm) -> None:
 def test_settings_are_values() -> None:
     assert isinstance(INVOICE, SyncSettings)
     assert replace(INVOICE) == INVOICE
+
+
+def test_a_record_that_carries_our_key_already_is_taken_over_without_a_call(firm: Firm) -> None:
+    firm.desire([invoice("INV_1")])
+    firm.run()
+    (made,) = firm.world.records
+    firm.journal = Journal.in_memory()
+    firm.desire([invoice("INV_1", _target_id=made)])
+    report = firm.run()
+    assert (report.calls_used, report.confirmed_by_read_back, report.created, report.updated) == (0, 1, 0, 0)
+    assert firm.run().planned == 0
+
+
+def test_what_others_made_only_gets_our_key_from_a_sync_that_creates(firm: Firm) -> None:
+    firm.change(mode=Mode.create)
+    firm.world.records["old"] = {"@key": "", "@version": 1, "name": "ACME, as finance spells it"}
+    firm.desire([invoice("INV_1", _target_id="old")])
+    firm.run()
+    assert firm.world.records["old"]["@key"] == "INV_1"
+    assert firm.world.records["old"]["name"] == "ACME, as finance spells it"
+
+
+def test_taking_over_is_refused_when_another_record_carries_the_key(firm: Firm) -> None:
+    firm.world.records["old"] = {"@key": "", "@version": 1, "name": "ACME"}
+    firm.world.records["other"] = {"@key": "INV_1", "@version": 1, "name": "Acme"}
+    firm.desire([invoice("INV_1", _target_id="old")])
+    report = firm.run()
+    assert (report.refused, report.calls_used) == (1, 0)
+    (case,) = firm.engine().desk.find()
+    assert "carried by other" in case.reason
