@@ -117,7 +117,7 @@ class TokenAuth(httpx.Auth):
         except (Retry, Uncertain) as error:
             raise NotSent(f"no token could be fetched ({error.message})", status=error.status) from error
         except httpx.TransportError as error:
-            text = f"no token could be fetched ({type(error).__name__}: {error})"
+            text = f"no token could be fetched from {_host_of(error)} ({type(error).__name__}: {error})"
             raise untrusted(text) if is_certificate_trouble(error) else NotSent(text) from error
         except (ValueError, KeyError, TypeError) as error:
             raise BadAnswer(
@@ -133,3 +133,11 @@ class TokenAuth(httpx.Auth):
         if self._rejected(response):
             request.headers["Authorization"] = self._header(self.token(stale=token))
             yield request
+
+
+def _host_of(error: httpx.TransportError) -> str:
+    """Where the request was sent; an error that was raised by hand does not know."""
+    try:
+        return str(error.request.url.copy_with(path="/", query=None)).rstrip("/")
+    except RuntimeError:
+        return "the vendor"
