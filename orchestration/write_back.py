@@ -60,7 +60,12 @@ def engine() -> Engine:
     if not snapshot.exists():
         raise NotBuiltYet(snapshot)
     return Engine(
-        journal=journal(where.journal_url), snapshot=snapshot, targets=target, manifest=manifest.prepare(), spill=where.root
+        journal=journal(where.journal_url),
+        snapshot=snapshot,
+        targets=target,
+        manifest=manifest.prepare(),
+        spill=where.root,
+        known_folder=where.root / "known",
     )
 
 

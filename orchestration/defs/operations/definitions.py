@@ -8,8 +8,10 @@ sensors (rule S-9).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from ingestion import connections, pipelines
 from orchestration import execution, keys, manifest, policies
@@ -69,13 +71,13 @@ _ACTIVE = [
 ]
 
 
-def slice_of(dataset: str, tables: list[str]) -> list[dg.AssetKey]:
+def slice_of(graph: AssetGraph, dataset: str, tables: Iterable[str]) -> list[dg.AssetKey]:
     """Keys that a change in `tables` concerns: those tables, our journal, and everything downstream of them."""
-    graph = execution.definitions().resolve_asset_graph()
-    changed = {keys.raw_key(dataset, table) for table in tables} & set(graph.materializable_asset_keys)
-    journal = {key for key in graph.materializable_asset_keys if key.path[0] == keys.JOURNAL_DATASET}
-    selection = dg.AssetSelection.assets(*changed).downstream()
-    return sorted((selection.resolve(graph) | changed | journal) & set(graph.materializable_asset_keys), key=lambda k: k.path)
+    ours = graph.materializable_asset_keys
+    changed = {keys.raw_key(dataset, table) for table in tables} & ours
+    journal = {key for key in ours if key.path[0] == keys.JOURNAL_DATASET}
+    downstream = dg.AssetSelection.assets(*changed).downstream().resolve(graph) if changed else set()
+    return sorted((downstream | changed | journal) & ours, key=lambda key: key.path)
 
 
 def change_sensor(connection: str) -> dg.SensorDefinition:
@@ -107,7 +109,7 @@ def change_sensor(connection: str) -> dg.SensorDefinition:
             run_requests=[
                 dg.RunRequest(
                     run_key=f"{connection}:{attempt}",
-                    asset_selection=slice_of(pipelines.dataset_of(connection), found.tables),
+                    asset_selection=slice_of(context.repository_def.asset_graph, pipelines.dataset_of(connection), found.tables),
                     tags={SLICE_TAG: connection, "tieout/tables": ",".join(sorted(found.tables))[:200]},
                 )
             ],
