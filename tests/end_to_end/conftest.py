@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -37,3 +38,27 @@ def undisturbed(firms: Path, built: Path) -> Path:
         harness.settle_files(folder / "sandbox")
 
     return harness.once(firms / "undisturbed", make)
+
+
+@pytest.fixture(scope="session")
+def looped(firms: Path, built: Path) -> Path:
+    """The same firm after `tieout run`, and after a second one with nothing changed; what was said and called is kept.
+
+    The vendors' limits are on. `first.json`, `second.json` and `status.json` are the commands' answers, `calls.json` the
+    requests that the sandboxes counted during the second run.
+    """
+
+    def make(folder: Path) -> None:
+        with harness.Firm.copy_of(built, folder) as firm:
+            told = {"first": firm.cli("run", "--json")}
+            harness.reset_calls(firm)
+            told["second"] = firm.cli("run", "--json")
+            counted = {f"{platform} {route}": n for (platform, route), n in sorted(firm.calls().items())}
+            told["status"] = firm.cli("status", "--json")
+        for name, done in told.items():
+            (folder / f"{name}.json").write_text(done.stdout)
+            (folder / f"{name}.stderr").write_text(done.stderr)
+        (folder / "calls.json").write_text(json.dumps(counted, indent=1))
+        harness.settle_files(folder / "sandbox")
+
+    return harness.once(firms / "looped", make)

@@ -36,10 +36,10 @@ from types import TracebackType
 from typing import Any
 
 import duckdb
+import httpx
 from filelock import FileLock
 
 from ingestion import connections, pipelines, sources
-from orchestration import manifest
 from orchestration.home import DBT_EXECUTABLE, DBT_PROJECT_DIR, PROJECT_ROOT, Home
 from platforms.kit.registry import Limits
 from platforms.kit.sandbox import registry
@@ -162,7 +162,7 @@ class Firm:
     @property
     def env(self) -> dict[str, str]:
         """Everything that points a process at this firm, its home and its sandboxes."""
-        found = self.home.environment()
+        found = {**self.home.environment(), "DBT_TARGET_PATH": str(self.home.root / "dbt_target")}
         for sandbox in self.running.values():
             found.update(sandbox.env)
         return found
@@ -178,7 +178,7 @@ class Firm:
         write_back.target.cache_clear()
 
     def cli(
-        self, *arguments: str, check: bool = True, timeout: float = 300, env: Mapping[str, str] | None = None
+        self, *arguments: str, check: bool = True, timeout: float = 900, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """`tieout <arguments>` in a process of its own. With `check`, an exit status other than 0 fails the test."""
         done = subprocess.run(
@@ -191,6 +191,15 @@ class Firm:
         return done
 
     # -- the light path ----------------------------------------------------------------------------------------------
+
+    @property
+    def manifest(self) -> Path:
+        """The manifest that dbt wrote when this firm was built: of its own, since other tests compile as well."""
+        return self.home.root / "dbt_target" / "manifest.json"
+
+    def syncs(self) -> tuple[SyncSettings, ...]:
+        """Every sync of the project, in the order of doing."""
+        return load_syncs(self.manifest, target_names())
 
     @property
     def snapshot(self) -> Path:
@@ -213,7 +222,7 @@ class Firm:
             journal=Journal.open(self.home.journal_url),
             snapshot=self.snapshot,
             targets=target,
-            manifest=manifest.prepare(),
+            manifest=self.manifest,
             sleep=sleep,
             random=random.Random(chance),
             patience=Patience(),
@@ -277,11 +286,6 @@ class Firm:
             return journal.execute(question).fetchall()
 
 
-def syncs() -> tuple[SyncSettings, ...]:
-    """Every sync of the project, in the order of doing."""
-    return load_syncs(manifest.prepare(), target_names())
-
-
 # -- the firm that tests copy ------------------------------------------------------------------------------------------
 
 
@@ -338,8 +342,7 @@ def dbt(firm: Firm, *arguments: str) -> None:
     """The dbt command line on this firm's warehouse, as an analyst runs it; its products go to the firm's folder."""
     done = subprocess.run(
         [str(DBT_EXECUTABLE), "--quiet", *arguments, "--project-dir", str(DBT_PROJECT_DIR),
-         "--profiles-dir", str(DBT_PROJECT_DIR), "--target-path", str(firm.root / "dbt_target"),
-         "--log-path", str(firm.root / "dbt_logs")],
+         "--profiles-dir", str(DBT_PROJECT_DIR), "--log-path", str(firm.home.root / "logs")],
         env={**os.environ, **firm.env, "TIEOUT_WAREHOUSE": str(pipelines.home_of(firm.home.root).warehouse)},
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=300,
     )  # fmt: skip
@@ -347,11 +350,9 @@ def dbt(firm: Firm, *arguments: str) -> None:
         raise AssertionError(f"dbt {arguments} failed\n{done.stdout}\n{done.stderr}")
 
 
-def reset_calls(sandboxes: Sequence[RunningSandbox]) -> None:
+def reset_calls(firm: Firm) -> None:
     """Let the sandboxes count anew."""
-    import httpx
-
-    for sandbox in sandboxes:
+    for sandbox in firm.running.values():
         httpx.delete(f"{sandbox.url}/_sandbox/calls", trust_env=False)
 
 
@@ -362,7 +363,7 @@ def due(firm: Firm) -> dict[tuple[str, str], set[str]]:
     """Keys that the snapshot wants made: neither held nor waiting for a record that nobody wants. Update syncs left out."""
     by_sync: dict[str, set[str]] = {}
     found: dict[tuple[str, str], set[str]] = {}
-    for sync in syncs():
+    for sync in firm.syncs():
         keys = by_sync.setdefault(sync.name, set())
         needed = {column: to for column, to in sync.references.items() if column not in sync.optional_references}
         for row in firm.desired(sync):
@@ -379,7 +380,7 @@ def wanted_lines(firm: Firm) -> set[str]:
     """What the lines of the invoices that are due bill."""
     invoices = due(firm)
     found: set[str] = set()
-    for sync in syncs():
+    for sync in firm.syncs():
         if "lines" in sync.json:
             for row in firm.desired(sync):
                 if str(row[sync.key_column]) in invoices[sync.platform, sync.object]:
