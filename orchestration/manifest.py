@@ -58,6 +58,12 @@ def prepare() -> Path:
 
 
 @cache
+def compiled() -> Path:
+    """The manifest's path, prepared once a process: a run keeps to the project it started with."""
+    return prepare()
+
+
+@cache
 def load() -> Mapping[str, Any]:
     """The manifest as a dict. Raises ManifestError when it was never compiled."""
     path = manifest_path()

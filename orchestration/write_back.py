@@ -63,7 +63,7 @@ def engine() -> Engine:
         journal=journal(where.journal_url),
         snapshot=snapshot,
         targets=target,
-        manifest=manifest.prepare(),
+        manifest=manifest.compiled(),
         spill=where.root,
         known_folder=where.root / "known",
     )

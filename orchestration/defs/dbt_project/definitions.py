@@ -112,7 +112,9 @@ def _by_unique_id(loaded: Mapping[str, Any]) -> tuple[dict[str, dg.AssetKey], di
     translator = ModelTranslator()
     nodes = {**loaded["nodes"], **loaded["sources"]}
     kinds = ("model", "seed", "snapshot")
+    ours = dbt_models.keys  # a model added since this code location was loaded is built, and shown after a reload
     assets = {uid: translator.get_asset_key(node) for uid, node in nodes.items() if node["resource_type"] in kinds}
+    assets = {uid: key for uid, key in assets.items() if key in ours}
     known = {(key.name, key.asset_key): key for key in dbt_models.check_keys}
     checks = {}
     for uid, node in loaded["nodes"].items():
