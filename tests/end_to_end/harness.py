@@ -172,10 +172,14 @@ class Firm:
         """This process is pointed at the firm for the block; what the product remembers per process is forgotten."""
         from orchestration import write_back
 
-        write_back.target.cache_clear()
+        def forget() -> None:
+            write_back.target.cache_clear()
+            write_back.journal.cache_clear()
+
+        forget()
         with environment({**self.env, **variables}):
             yield
-        write_back.target.cache_clear()
+        forget()
 
     def cli(
         self, *arguments: str, check: bool = True, timeout: float = 900, env: Mapping[str, str] | None = None
