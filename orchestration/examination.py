@@ -7,6 +7,8 @@ records that models name by key, and the legal entities of the stacks a connecti
 from __future__ import annotations
 
 import csv
+import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -81,19 +83,33 @@ def _findings(name: str) -> list[dict[str, str]]:
     return findings
 
 
-def text(results: Sequence[Mapping[str, Any]]) -> str:
-    """The results as a person reads them, worst first, and a last line that sums up."""
+def text(results: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """The results as a person reads them, worst first, and a last line that sums up; `width` is the terminal's."""
+    columns = width or min(shutil.get_terminal_size().columns, 120)
     marks = {"error": "FAIL", "warning": "warn", "ok": "ok"}
     order = {"error": 0, "warning": 1, "ok": 2}
-    counts = {"error": 0, "warning": 0, "ok": 0}
+    counts = dict.fromkeys(order, 0)
     lines = []
     for result in results:
         lines.append(result["connection"])
         for finding in sorted(result["findings"], key=lambda f: order[f["level"]]):
             counts[finding["level"]] += 1
-            lines.append(f"  {marks[finding['level']]:4}  {finding['what']}")
+            lines += _wrapped(f"  {marks[finding['level']]:4}  ", finding["what"], columns)
             if finding["fix"] and finding["level"] != "ok":
-                lines.append(f"        -> {finding['fix']}")
+                lines += _wrapped("        -> ", finding["fix"], columns)
         lines.append("")
-    lines.append(f"{counts['ok']} checks passed, {counts['warning']} warnings, {counts['error']} to fix")
+    warnings = f"{counts['warning']} warning{'' if counts['warning'] == 1 else 's'}"
+    lines.append(f"{counts['ok']} checks passed, {warnings}, {counts['error']} to fix")
     return "\n".join(lines)
+
+
+def _wrapped(start: str, words: str, columns: int) -> list[str]:
+    """Lines of at most `columns`, the later ones indented below the first; addresses and names are not broken."""
+    return textwrap.wrap(
+        words,
+        max(columns, 40),
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
