@@ -191,7 +191,8 @@ class Firm:
             capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         if check and done.returncode:
-            raise AssertionError(f"tieout {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+            told = f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            raise AssertionError(f"tieout {' '.join(arguments)} ended with {done.returncode}\n{told}")
         return done
 
     # -- the light path ----------------------------------------------------------------------------------------------

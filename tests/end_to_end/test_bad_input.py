@@ -26,6 +26,7 @@ from ingestion import pipelines
 from orchestration import write_back
 from orchestration.cli import main
 from orchestration.home import PROJECT_ROOT
+from reverse_etl.journal.store import Journal
 from tests.end_to_end.books import Books, difference
 from tests.end_to_end.harness import UNLIMITED, Firm
 
@@ -38,6 +39,9 @@ WRONG = {
     "kantata": {"CONNECTIONS__KANTATA__TOKEN": "not-the-token-1234567890"},
     "netsuite": {"CONNECTIONS__NETSUITE__CLIENT_ID": "not-the-client-1234567890"},
 }
+
+
+UNMAPPED = ("canonical__opportunity", "canonical__unmapped_value")
 
 
 @pytest.fixture
@@ -70,7 +74,7 @@ def change_something(firm: Firm, platform: str) -> str:
         return "SELECT count(*) FROM raw_salesforce.account WHERE phone = '+44 20 7946 0000'"
     if platform == "kantata":
         row = next(iter(service.rows("workspaces")))
-        service.update("workspaces", str(row["id"]), {"title": "Renamed in trouble"}, actor="")
+        service.update("workspaces", str(row["id"]), {"title": "Renamed in trouble"}, actor=None)
         return "SELECT count(*) FROM raw_kantata.workspaces WHERE title = 'Renamed in trouble'"
     row = next(iter(service.rows("customer")))
     service.update("customer", str(row["id"]), {"phone": "+49 30 5550100"}, actor="")
@@ -99,7 +103,7 @@ def refused_then_healed(firm: Firm, platform: str, **variables: str) -> str:
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_wrong_credentials(firm: Firm, platform: str) -> None:
     said = refused_then_healed(firm, platform, **WRONG[platform])
-    assert "tieout doctor" in said or "CONNECTIONS__" in said or "credential" in said.lower()
+    assert "Next: " in said, "the message says what to do"
     assert all(value not in said for value in WRONG[platform].values() if "SECRET" in value or "TOKEN" in value)
     examined = refused(tieout(firm, "doctor", platform, **WRONG[platform]))
     assert "FAIL" in examined
@@ -143,7 +147,7 @@ def test_a_vendor_that_answers_html(firm: Firm, platform: str) -> None:
     with a_page_in_the_vendors_place() as url:
         path = "/api/v1" if platform == "kantata" else ""
         said = refused_then_healed(firm, platform, **{f"CONNECTIONS__{platform.upper()}__BASE_URL": f"{url}{path}"})
-    assert "html" in said.lower()
+    assert "maintenance page" in said, "the message says what it may be"
 
 
 def test_a_removed_column(firm: Firm) -> None:
@@ -177,13 +181,14 @@ def test_an_unknown_picklist_value(firm: Firm) -> None:
     service.update("Opportunity", deal["Id"], {"Billing_Type__c": "Barter"}, actor="")
     published = firm.snapshot.stat().st_mtime_ns
     assert tieout(firm, "ingest", "raw_salesforce").exit_code == 0
-    said = refused(tieout(firm, "build"))
+    # Only the models that look: a whole build says the same and takes half a minute.
+    said = refused(tieout(firm, "build", *UNMAPPED))
     assert "Barter" in said
     assert "value_mappings.csv" in said
     assert firm.snapshot.stat().st_mtime_ns == published, "readers and plans keep the last good build"
     service.update("Opportunity", deal["Id"], {"Billing_Type__c": deal["Billing_Type__c"]}, actor="")
     assert tieout(firm, "ingest", "raw_salesforce").exit_code == 0
-    assert tieout(firm, "build").exit_code == 0
+    assert tieout(firm, "build", *UNMAPPED).exit_code == 0
 
 
 # -- this machine ------------------------------------------------------------------------------------------------------
@@ -191,6 +196,7 @@ def test_an_unknown_picklist_value(firm: Firm) -> None:
 
 def test_a_disk_that_fills_up_while_the_journal_is_written(firm: Firm, undisturbed: Path) -> None:
     """The journal may take a few pages more and no others, which SQLite tells as it tells a full disk."""
+    Journal.open(firm.home.journal_url).close()
     journal = firm.home.root / "journal.sqlite"
     allowed = journal.stat().st_size // 4096 + 30
 
