@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 _NIGHTLY_KINDS = frozenset({"accepted_values", "relationships"})
-# Columns of these layers are NOT NULL by contract or derived from ones that are.
-_CONSTRAINED_LAYERS = frozenset({"canonical", "intermediate", "marts"})
+# Keys of these layers come from loads that merge by key, and their columns are NOT NULL by contract.
+_GUARDED_LAYERS = frozenset({"staging", "canonical"})
+_KEY_KINDS = frozenset({"unique", "unique_combination", "not_null"})
 
 
 def is_decisive(test: Mapping[str, Any]) -> bool:
@@ -21,7 +22,9 @@ def is_decisive(test: Mapping[str, Any]) -> bool:
     layer = test["fqn"][1] if len(test["fqn"]) > 2 else ""
     if kind in _NIGHTLY_KINDS or layer == "staging":
         return False
-    return not (kind == "not_null" and layer in _CONSTRAINED_LAYERS)
+    if kind == "not_null":
+        return layer == "reverse_etl"
+    return not (kind in _KEY_KINDS and (layer in _GUARDED_LAYERS or not layer))
 
 
 def decisive_names(manifest: Mapping[str, Any]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -34,9 +35,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
         drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*["" if value is None else str(value) for value in row])
-    console = Console(width=WIDTH, file=None, record=True, quiet=True, force_terminal=False)
-    console.print(drawn)
-    return console.export_text(styles=False).rstrip()
+    paper = io.StringIO()
+    Console(width=WIDTH, file=paper, force_terminal=False, color_system=None).print(drawn)
+    return "\n".join(line.rstrip() for line in paper.getvalue().rstrip().splitlines())
 
 
 SYNC_COLUMNS = ("created", "updated", "unchanged", "held", "parked", "pending", "refused", "uncertain", "settled")

@@ -14,17 +14,18 @@ from orchestration.home import DBT_PROJECT_DIR, home
 from orchestration.translators import ModelTranslator
 
 
-VIEWS = "config.materialized:view"
+# Neither holds anything that a load could have changed.
+DEFINED_BY_CODE = ("config.materialized:view", "resource_type:seed")
 
 
 def build_arguments(*, everything: bool, views_are_current: bool, full_refresh: bool = False) -> list[str]:
     """The dbt command line of a build. `dbt build` runs models and tests in dependency order; its tests block what follows.
 
-    A view holds no data: while the project is unchanged and the view exists, making it again changes nothing.
+    While the project is unchanged, views and seeds that exist need not be made again.
     """
     excluded = [] if everything else ["resource_type:unit_test", "resource_type:exposure"]
     if views_are_current and not everything:
-        excluded.append(VIEWS)
+        excluded.extend(DEFINED_BY_CODE)
     return ["build", *(["--full-refresh"] if full_refresh else []), *(["--exclude", " ".join(excluded)] if excluded else [])]
 
 
