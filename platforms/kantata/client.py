@@ -543,8 +543,11 @@ def examine(client: KantataClient, requirements: Mapping[str, Any]) -> list[Find
         return [Finding(level="error", what=error.message, fix=error.next_step)]
     findings.append(Finding(level="ok", what=f"The token works; it acts as {me.get('full_name')}."))
     findings += _examine_permissions(client, str(me["id"]))
-    for name in requirements.get("read") or ():
-        findings += _examine_reading(client, str(name))
+    lists = [str(name) for name in requirements.get("read") or ()]
+    unreadable = [finding for name in lists for finding in _examine_reading(client, name)]
+    if lists and not unreadable:
+        findings.append(Finding(level="ok", what=f"All {len(lists)} lists can be read."))
+    findings += unreadable
     findings += _examine_custom_fields(client, requirements)
     findings.append(
         Finding(

@@ -700,9 +700,8 @@ def _secret(value: str | Secret) -> Secret:
 # -- looking whether all is set up -------------------------------------------------------------------------------------
 
 _SET_UP = {
-    "custentity": "Customization > Lists, Records, & Fields > Entity Fields > New: type Free-Form "
-    "Text, applied to Customer "
-    "and Project, with Store Value ticked.",
+    "custentity": "Customization > Lists, Records, & Fields > Entity Fields > New: type Free-Form Text, applied to "
+    "Customer, with Store Value ticked.",
     "custbody": "Customization > Lists, Records, & Fields > Transaction Body Fields > New: type "
     "Free-Form Text, applied to "
     "Sale, with Store Value ticked.",
