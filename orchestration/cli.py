@@ -74,7 +74,7 @@ def with_progress(command: Command) -> Command:
         with progress.listening(lambda message: click.echo(message, err=True)):
             return command(*args, **kwargs)
 
-    return shown  # type: ignore[return-value]  # wraps keeps the command's signature
+    return shown  # type: ignore[return-value]  # functools.wraps keeps the command's signature
 
 
 @click.group(cls=Tieout, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -133,7 +133,8 @@ def plan(syncs: tuple[str, ...], style: str, output: Path | None, as_json: bool)
     from orchestration import write_back
 
     made = write_back.engine().plan(syncs or None)
-    text = mask({"json": made.to_json, "html": made.to_html, "table": made.to_text}["json" if as_json else style]())
+    texts: dict[str, Callable[[], str]] = {"json": made.to_json, "html": made.to_html, "table": made.to_text}
+    text = mask(texts["json" if as_json else style]())
     if output:
         output.write_text(text)
     else:
@@ -152,7 +153,9 @@ def apply(syncs: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--passes", default=6, show_default=True, help="At most so many passes; it stops after one that writes nothing.")
+@click.option(
+    "--passes", default=6, show_default=True, help="At most so many passes; it stops after one that writes nothing."
+)
 @json_option
 @with_progress
 def run(passes: int, as_json: bool) -> None:
@@ -212,7 +215,11 @@ def approve(syncs: tuple[str, ...], by: str, as_json: bool) -> None:
     from orchestration import write_back
 
     counts = {write_back.engine().sync(name).name: write_back.desk().approve(name, actor=by) for name in syncs}
-    emit(as_json, counts, lambda: "\n".join(f"{name}: {count} entries approved by {by}" for name, count in counts.items()))
+    emit(
+        as_json,
+        counts,
+        lambda: "\n".join(f"{name}: {count} entries approved by {by}" for name, count in counts.items()),
+    )
 
 
 @main.command()

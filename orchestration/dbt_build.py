@@ -55,7 +55,7 @@ def run(arguments: Sequence[str], *, warehouse: Path, logs: Path, manifest_stamp
     logs.mkdir(parents=True, exist_ok=True)
     common = ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
     # Global options stand before the command.
-    options = ["--quiet", "--log-path", str(logs), "--no-use-colors", "--no-write-json"]
+    options = ["--quiet", "--log-path", str(logs), "--log-level-file", "warn", "--no-use-colors", "--no-write-json"]
     with _one_at_a_time:
         os.environ["TIEOUT_WAREHOUSE"] = str(warehouse)
         try:

@@ -1,4 +1,4 @@
-"""The code location: everything under `defs/`, and nothing else. `dagster dev -w workspace.yaml` or `make dev` loads it."""
+"""The code location: everything under `defs/`, and nothing else. `make dev` loads it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def chapter(title: str) -> Iterator[None]:
 
 
 def run(*, scale: str, seed: int) -> int:
-    """The loop, three times: go-live, two weeks on, six weeks on. Returns the exit status: 0 only when the books tie out."""
+    """The loop, three times: go-live, two weeks on, six weeks on. Exit status 0 only when the books tie out."""
     started = time.monotonic()
     shutil.rmtree(DEMO_HOME, ignore_errors=True)
     where = Home(root=DEMO_HOME).prepare()

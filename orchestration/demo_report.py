@@ -8,6 +8,26 @@ from typing import Any
 from orchestration import report, warehouse
 
 
+# Invoices that the ledger shows and that our journal says we made.
+_OURS = """
+from canonical.canonical__invoice as invoices
+join staging.stg_tieout__entries as entries
+    on invoices.connection = entries.connection and invoices.external_key = entries.key
+    and entries.verb = 'create' and entries.state in ('confirmed', 'settled')
+"""
+INVOICES = f"""
+select invoices.currency, invoices.state, count(*) as invoices, sum(invoices.total_amount) as total,
+    sum(invoices.paid_amount) as paid, sum(invoices.open_amount) as open
+{_OURS} where not invoices.is_deleted and not invoices.is_voided group by all order by all
+"""
+LINES = f"""
+select lines.currency, count(*) as lines, sum(lines.amount) as amount
+{_OURS} join canonical.canonical__invoice_line as lines using (invoice_id)
+where lines.source_reference is not null and not invoices.is_voided and not invoices.is_deleted
+group by all order by all
+"""
+
+
 def ties_out() -> bool:
     """True when every project of every currency ties out to the cent and no source entry is billed twice."""
     rows = warehouse.rows("select tie_out_difference, double_claims from marts.fct_tie_out")
@@ -17,26 +37,12 @@ def ties_out() -> bool:
 def text(outcomes: Sequence[Any], *, seconds: float) -> str:
     """The whole screen."""
     merged = report.merged(outcomes)
-    tie_out = warehouse.rows("select * from marts.fct_tie_out order by stack, currency")
-    invoices = warehouse.rows(
-        "select currency, state, count(*) as invoices, sum(total_amount) as total, sum(paid_amount) as paid, sum(open_amount) as open"
-        " from canonical.canonical__invoice where invoice_type = 'invoice' and not is_deleted and not is_voided"
-        " and external_key in (select key from staging.stg_tieout__known_records where sync = 'sync_netsuite__invoice' and entry_id is not null)"
-        " group by all order by all"
-    )
-    lines = warehouse.rows(
-        "select lines.currency, count(*) as lines, sum(lines.amount) as amount from canonical.canonical__invoice_line as lines"
-        " join canonical.canonical__invoice as invoices using (invoice_id)"
-        " where lines.source_reference is not null and not invoices.is_voided and not invoices.is_deleted and invoices.external_key in"
-        " (select key from staging.stg_tieout__known_records where sync = 'sync_netsuite__invoice' and entry_id is not null)"
-        " group by all order by all"
-    )
-    deals = warehouse.rows(
-        "select opportunity_name, owner_name, days_waiting, amount, currency, reason from marts.fct_won_deals_awaiting_project order by days_waiting desc limit 12"
-    )
-    unbilled = warehouse.rows(
-        "select reason_class, reason, currency, count(*) as items, sum(amount) as amount from marts.fct_unbilled_work group by all order by all"
-    )
+    tie_out = warehouse.rows(report.TIE_OUT)
+    invoices = warehouse.rows(INVOICES)
+    lines = warehouse.rows(LINES)
+    deals = warehouse.rows(report.WAITING_DEALS)[:12]
+    unbilled = warehouse.rows(report.UNBILLED_WORK)
+    differences = ", ".join(report.money(row["tie_out_difference"], row["currency"]) for row in tie_out)
     parts = [
         "=" * report.WIDTH,
         "WHAT TIEOUT DID",
@@ -65,7 +71,14 @@ def text(outcomes: Sequence[Any], *, seconds: float) -> str:
             "Their invoices, as finance and customers left them",
             ["currency", "state", "invoices", "total with tax", "paid", "open"],
             [
-                [r["currency"], r["state"], r["invoices"], report.money(r["total"]), report.money(r["paid"]), report.money(r["open"])]
+                [
+                    r["currency"],
+                    r["state"],
+                    r["invoices"],
+                    report.money(r["total"]),
+                    report.money(r["paid"]),
+                    report.money(r["open"]),
+                ]
                 for r in invoices
             ],
             right=["invoices", "total with tax", "paid", "open"],
@@ -73,7 +86,7 @@ def text(outcomes: Sequence[Any], *, seconds: float) -> str:
         report.waiting_text(deals),
         report.unbilled_text(unbilled),
         report.tie_out_text(tie_out),
-        f"Tie-out difference: {', '.join(report.money(row['tie_out_difference'], row['currency']) for row in tie_out)}.   {seconds:.0f} s in all.",
+        f"Tie-out difference: {differences}.   {seconds:.0f} s in all.",
         "=" * report.WIDTH,
     ]
     return "\n\n".join(parts)

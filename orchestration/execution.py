@@ -60,10 +60,10 @@ def instance(where: Home | None = None) -> dg.DagsterInstance:
 
 
 def asset_keys(layer: str = "all", names: Sequence[str] = ()) -> list[dg.AssetKey]:
-    """Keys of a layer ('raw', 'models', 'write_back', 'all'), optionally only those whose path contains one of `names`."""
+    """Keys of a layer ('raw', 'models', 'write_back', 'all'), optionally only those whose path has one of `names`."""
     graph = definitions().resolve_asset_graph()
     chosen = []
-    for key in sorted(graph.materializable_asset_keys, key=lambda k: k.path):
+    for key in sorted(graph.materializable_asset_keys, key=lambda key: key.to_user_string()):
         first = key.path[0]
         kind = "write_back" if first == keys.WRITE_BACK_PREFIX else "raw" if _is_raw(key) else "models"
         if layer in ("all", kind) and (not names or any(name in part for name in names for part in key.path)):
@@ -84,14 +84,22 @@ def _dbt_told_to_file() -> Iterator[None]:
         yield
 
 
-def materialize(selection: Sequence[dg.AssetKey], *, command: str, job_name: str = LOOP_JOB, ops: Mapping[str, Any] | None = None) -> Outcome:
-    """Materialize `selection` with one of our jobs, in this process, and wait; `ops` is configuration by op name. Never raises for a failed asset: the outcome says what failed."""
+def materialize(
+    selection: Sequence[dg.AssetKey], *, command: str, job_name: str = LOOP_JOB, ops: Mapping[str, Any] | None = None
+) -> Outcome:
+    """Materialize `selection` with one of our jobs, in this process, and wait; `ops` is configuration by op name.
+
+    Never raises for a failed asset: the outcome says what failed.
+    """
     from orchestration import write_back
 
     job = definitions().resolve_job_def(job_name)
     with instance() as live, _dbt_told_to_file():
         result = job.execute_in_process(
-            run_config={**_QUIET_CONSOLE, "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()}},
+            run_config={
+                **_QUIET_CONSOLE,
+                "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},
+            },
             instance=live,
             asset_selection=list(selection),
             raise_on_error=False,

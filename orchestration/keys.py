@@ -1,8 +1,8 @@
 """Asset keys, groups and owners: the one place where the graph's names are decided.
 
-    raw_<platform>/<table>          a table that dlt loads; also the dbt source, so the graph joins itself
-    <schema>/<model>                a dbt model, keyed as dagster-dbt does by default
-    reverse_etl/<sync>              the write-back of one sync model
+raw_<platform>/<table>          a table that dlt loads; also the dbt source, so the graph joins itself
+<schema>/<model>                a dbt model, keyed as dagster-dbt does by default
+reverse_etl/<sync>              the write-back of one sync model
 """
 
 from __future__ import annotations

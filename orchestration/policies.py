@@ -21,11 +21,7 @@ SWEEP_CRON = "*/15 * * * *"
 NIGHTLY_CRON = "30 2 * * *"
 
 # Raw tables are touched by every sweep; two missed sweeps are a warning, an hour is a failure.
-RAW_FRESHNESS = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=1), warn_window=timedelta(minutes=35)
-)
+RAW_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1), warn_window=timedelta(minutes=35))
 
 # Write-backs run in every sweep as well; a day without one means that sales and finance look at old figures.
-WRITE_BACK_FRESHNESS = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=2), warn_window=timedelta(minutes=35)
-)
+WRITE_BACK_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(minutes=35))

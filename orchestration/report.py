@@ -15,6 +15,16 @@ from orchestration.home import home
 
 WIDTH = 118
 
+TIE_OUT = "select * from marts.fct_tie_out order by stack, currency"
+WAITING_DEALS = """
+select opportunity_name, owner_name, days_waiting, amount, currency, reason
+from marts.fct_won_deals_awaiting_project order by days_waiting desc
+"""
+UNBILLED_WORK = """
+select reason_class, reason, currency, count(*) as items, sum(amount) as amount
+from marts.fct_unbilled_work group by all order by all
+"""
+
 
 def money(amount: Decimal | int | None, currency: str = "") -> str:
     """`1,234.50 EUR`; nothing for None."""
@@ -66,7 +76,9 @@ def merged(outcomes: Sequence[Any]) -> dict[str, dict[str, Any]]:
     total: dict[str, dict[str, Any]] = {}
     for outcome in outcomes:
         for name, report in outcome.reports.items():
-            entry = total.setdefault(name, {column: 0 for column in SYNC_COLUMNS} | {"amounts": {}, "calls_used": 0, "calls_floor": 0})
+            entry = total.setdefault(
+                name, {column: 0 for column in SYNC_COLUMNS} | {"amounts": {}, "calls_used": 0, "calls_floor": 0}
+            )
             for column in ("created", "updated", "settled"):
                 entry[column] += report.get(column, 0)
             for column in ("unchanged", "held", "parked", "pending", "refused", "uncertain"):
@@ -126,13 +138,9 @@ def status_document() -> dict[str, Any]:
         "unbilled_work": [],
     }
     try:
-        document["tie_out"] = warehouse.rows("select * from marts.fct_tie_out order by stack, currency")
-        document["won_deals_awaiting_project"] = warehouse.rows(
-            "select opportunity_name, owner_name, days_waiting, amount, currency, reason from marts.fct_won_deals_awaiting_project order by days_waiting desc"
-        )
-        document["unbilled_work"] = warehouse.rows(
-            "select reason_class, reason, currency, count(*) as items, sum(amount) as amount from marts.fct_unbilled_work group by all order by all"
-        )
+        document["tie_out"] = warehouse.rows(TIE_OUT)
+        document["won_deals_awaiting_project"] = warehouse.rows(WAITING_DEALS)
+        document["unbilled_work"] = warehouse.rows(UNBILLED_WORK)
     except warehouse.NotBuiltYet as missing:
         document["note"] = str(missing)
     return document
@@ -145,7 +153,12 @@ def tie_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
         "Tie-out, by currency",
         ["stack", "currency", *[name.replace("_", " ") for name in names], "difference"],
         [
-            [row["stack"], row["currency"], *[money(row[f"{name}_amount"]) for name in names], money(row["tie_out_difference"])]
+            [
+                row["stack"],
+                row["currency"],
+                *[money(row[f"{name}_amount"]) for name in names],
+                money(row["tie_out_difference"]),
+            ]
             for row in rows
         ],
         right=[*[name.replace("_", " ") for name in names], "difference"],
@@ -157,7 +170,16 @@ def waiting_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(
         "Won deals without a project",
         ["deal", "owner", "days", "amount", "why"],
-        [[r["opportunity_name"], r["owner_name"], r["days_waiting"], money(r["amount"], r["currency"] or ""), r["reason"]] for r in rows],
+        [
+            [
+                r["opportunity_name"],
+                r["owner_name"],
+                r["days_waiting"],
+                money(r["amount"], r["currency"] or ""),
+                r["reason"],
+            ]
+            for r in rows
+        ],
         right=["days", "amount"],
     )
 
@@ -190,7 +212,9 @@ def status_text(document: Mapping[str, Any]) -> str:
         parts.append(unbilled_text(document["unbilled_work"]))
     if document.get("note"):
         parts.append(document["note"])
-    parts.append(f"{document['uncertain']} uncertain, {sum(group['count'] for group in document['exceptions'])} open exceptions")
+    parts.append(
+        f"{document['uncertain']} uncertain, {sum(group['count'] for group in document['exceptions'])} open exceptions"
+    )
     return "\n\n".join(parts)
 
 
@@ -201,5 +225,16 @@ def exceptions_text(rows: Sequence[Any]) -> str:
     return table(
         "Exceptions",
         ["id", "sync", "key", "kind", "owner", "opened", "reason"],
-        [[r.exception_id, r.sync.removeprefix("sync_"), r.key, r.kind, r.owner, f"{r.opened_at:%Y-%m-%d %H:%M}", r.reason] for r in rows],
+        [
+            [
+                r.exception_id,
+                r.sync.removeprefix("sync_"),
+                r.key,
+                r.kind,
+                r.owner,
+                f"{r.opened_at:%Y-%m-%d %H:%M}",
+                r.reason,
+            ]
+            for r in rows
+        ],
     )

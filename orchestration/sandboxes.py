@@ -103,7 +103,9 @@ def _state(given: Path | None) -> Path:
 
 
 @sandbox.command()
-@click.option("--port-base", default=DEFAULT_PORT_BASE, show_default=True, help="Port of the first platform; TLS twins at +100.")
+@click.option(
+    "--port-base", default=DEFAULT_PORT_BASE, show_default=True, help="Port of the first platform; TLS twins at +100."
+)
 @click.option("--seed", default=7, show_default=True)
 @click.option("--scale", type=click.Choice(["tiny", "small", "medium", "large"]), default="small", show_default=True)
 @click.option("--faults", default="none", show_default=True, help="Fault profile: none, rough, chaos, slow.")
@@ -156,5 +158,7 @@ def truth_command(state: Path | None) -> None:
 
 def describe(happened: Mapping[str, Any]) -> str:
     """One line that says what the firm did: `from ... to ...: 3 deals won, 412 time entries, ...`."""
-    words = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in happened.items() if isinstance(value, int) and value)
+    words = ", ".join(
+        f"{value} {name.replace('_', ' ')}" for name, value in happened.items() if isinstance(value, int) and value
+    )
     return f"the firm lived on to {happened.get('today', '?')}: {words or 'nothing happened'}"

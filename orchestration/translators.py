@@ -1,4 +1,4 @@
-"""dlt resources and dbt nodes as Dagster sees them: key, group, owner, kinds, tags, freshness, in one place per tool."""
+"""dlt resources and dbt nodes as Dagster sees them: key, group, owner, kinds, tags and freshness, decided here."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class ModelTranslator(DagsterDbtTranslator):
     """A dbt node: grouped by its folder, owned as its yml says (`config.meta.owner`), source tests shown as checks."""
 
     def __init__(self) -> None:
-        super().__init__(
-            DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True, enable_source_metadata=False)
-        )
+        super().__init__(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True, enable_source_metadata=False))
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         """dagster-dbt's own spec with the house's group, owners and layer tag."""

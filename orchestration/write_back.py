@@ -1,4 +1,4 @@
-"""The engine, wired to this installation: journal, snapshot, manifest, and one target per connection, made when first used."""
+"""The engine, wired to this installation: journal, snapshot, manifest, one target per connection when first used."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def journal(url: str) -> Journal:
 
 
 def engine() -> Engine:
-    """An engine on this installation's journal and the published snapshot. Raises NotBuiltYet before the first build."""
+    """An engine on this installation's journal and published snapshot. Raises NotBuiltYet before the first build."""
     from ingestion import pipelines
     from orchestration.warehouse import NotBuiltYet
     from reverse_etl.run import Engine

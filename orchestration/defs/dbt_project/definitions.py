@@ -1,4 +1,4 @@
-"""Every dbt model, seed and test of the project, as assets and checks. One dbt call a run; its tests block what follows."""
+"""Every dbt model, seed and test of the project, as assets and checks. One dbt call a run; tests block what follows."""
 
 # No postponed annotations here: Dagster reads the config class from the signature.
 import hashlib
@@ -13,20 +13,23 @@ from orchestration import dbt_build, keys, manifest
 from orchestration.home import DBT_PROJECT_DIR, home
 from orchestration.translators import ModelTranslator
 
-
 # Neither holds anything that a load could have changed.
 DEFINED_BY_CODE = ("config.materialized:view", "resource_type:seed")
 
 
 def build_arguments(*, everything: bool, views_are_current: bool, full_refresh: bool = False) -> list[str]:
-    """The dbt command line of a build. `dbt build` runs models and tests in dependency order; its tests block what follows.
+    """The dbt command line of a build: models and tests in dependency order, tests blocking what follows.
 
     While the project is unchanged, views and seeds that exist need not be made again.
     """
     excluded = [] if everything else ["resource_type:unit_test", "resource_type:exposure"]
     if views_are_current and not everything:
         excluded.extend(DEFINED_BY_CODE)
-    return ["build", *(["--full-refresh"] if full_refresh else []), *(["--exclude", " ".join(excluded)] if excluded else [])]
+    return [
+        "build",
+        *(["--full-refresh"] if full_refresh else []),
+        *(["--exclude", " ".join(excluded)] if excluded else []),
+    ]
 
 
 def fingerprint(compiled: Mapping[str, Any]) -> str:
@@ -62,7 +65,9 @@ def dbt_models(context: dg.AssetExecutionContext, config: BuildConfig) -> Iterat
     loaded = manifest.load()
     now = fingerprint(loaded)
     current = pipelines.home_of(root).published.exists() and made.exists() and made.read_text() == now
-    arguments = build_arguments(everything=config.everything, views_are_current=current, full_refresh=config.full_refresh)
+    arguments = build_arguments(
+        everything=config.everything, views_are_current=current, full_refresh=config.full_refresh
+    )
     assets, checks = _by_unique_id(loaded)
     if context.is_subset:
         chosen = [uid for uid, key in assets.items() if key in context.selected_asset_keys]

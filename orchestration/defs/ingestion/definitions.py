@@ -58,7 +58,7 @@ def raw_assets(platform: str) -> dg.AssetsDefinition:
             progress.say(told)
             for change in report.schema_changes:
                 context.log.warning("%s: %s", connection, change)
-        for key in sorted(context.selected_asset_keys, key=lambda k: k.path):
+        for key in sorted(context.selected_asset_keys, key=lambda key: key.to_user_string()):
             yield dg.MaterializeResult(asset_key=key, metadata=metadata_of(reports, key.path[-1]))
 
     return load

@@ -77,7 +77,7 @@ def slice_of(graph: AssetGraph, dataset: str, tables: Iterable[str]) -> list[dg.
     changed = {keys.raw_key(dataset, table) for table in tables} & ours
     journal = {key for key in ours if key.path[0] == keys.JOURNAL_DATASET}
     downstream = dg.AssetSelection.assets(*changed).downstream().resolve(graph) if changed else set()
-    return sorted((downstream | changed | journal) & ours, key=lambda key: key.path)
+    return sorted((downstream | changed | journal) & ours, key=lambda key: key.to_user_string())
 
 
 def change_sensor(connection: str) -> dg.SensorDefinition:
@@ -99,17 +99,22 @@ def change_sensor(connection: str) -> dg.SensorDefinition:
             return dg.SkipReason(f"run {running[0].run_id} is still working on the last change")
         seen = json.loads(context.cursor) if context.cursor else {}
         found = pipelines.changes(connection, home().root)
+        assert context.repository_def is not None  # evaluated by the daemon and by tests with our definitions
         attempt = int(seen.get("attempt", 0)) + 1
         if not found.tables:
             return dg.SkipReason(f"nothing changed since {found.since or 'the first load'}")
         if seen.get("state") == found.state and seen.get("tries", 0) >= 3:
-            return dg.SkipReason("this change was tried three times; the sweep and the run's own error tell why it stays")
+            return dg.SkipReason(
+                "this change was tried three times; the sweep and the run's own error tell why it stays"
+            )
         tries = seen.get("tries", 0) + 1 if seen.get("state") == found.state else 1
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
                     run_key=f"{connection}:{attempt}",
-                    asset_selection=slice_of(context.repository_def.asset_graph, pipelines.dataset_of(connection), found.tables),
+                    asset_selection=slice_of(
+                        context.repository_def.asset_graph, pipelines.dataset_of(connection), found.tables
+                    ),
                     tags={SLICE_TAG: connection, "tieout/tables": ",".join(sorted(found.tables))[:200]},
                 )
             ],

@@ -1,7 +1,7 @@
 """One write-back asset per sync model, made from the manifest: an analyst adds a model and its yml, and it is here.
 
-The checks of a write-back stand on the asset itself: nothing uncertain, everything confirmed read back and equal, no row
-lost between plan and outcome, and no more calls than the platform's largest batches need.
+The checks of a write-back stand on the asset itself: nothing uncertain, everything confirmed read back and equal,
+nothing left waiting, and no more calls than the platform's largest batches need.
 """
 
 # No postponed annotations here: Dagster checks the context annotation of the signature.
@@ -22,7 +22,7 @@ CALL_RATIO_GOAL = 1.05
 _CHECKS = {
     "nothing_uncertain": "Every write has a receipt or was read back; none is in doubt.",
     "journal_settled": "Everything confirmed was read back and equals what was sent.",
-    "nothing_waiting": "Everything that may be sent was sent: no platform was out of reach, nothing is left for the next run.",
+    "nothing_waiting": "Everything that may be sent was sent; no platform was out of reach.",
     "calls_near_fewest": "Write calls are within 5 % of the fewest the platform allows, retries apart.",
 }
 
@@ -34,13 +34,17 @@ def spec_of(sync: SyncSettings, nodes: dict[str, Any], translator: ModelTranslat
         key=keys.write_back_key(sync.name),
         deps=[translator.get_asset_key(model), *[keys.write_back_key(name) for name in sync.prerequisites]],
         description=(
-            f"{sync.description.strip()}\n\nWrites {sync.object} to {sync.platform} ({sync.mode.value} by {sync.key_field}); "
-            f"fields: {', '.join(sync.fields.values())}."
+            f"{sync.description.strip()}\n\nWrites {sync.object} to {sync.platform}, "
+            f"{sync.mode.value} by {sync.key_field}; fields: {', '.join(sync.fields.values())}."
         ),
         group_name=f"{keys.WRITE_BACK_PREFIX}_{sync.platform}",
         kinds={sync.platform, "python"},
         owners=[keys.team(sync.owner)],
-        tags={"tieout/layer": "reverse_etl", "tieout/platform": sync.platform, "tieout/criticality": sync.criticality.value},
+        tags={
+            "tieout/layer": "reverse_etl",
+            "tieout/platform": sync.platform,
+            "tieout/criticality": sync.criticality.value,
+        },
         freshness_policy=policies.WRITE_BACK_FRESHNESS,
     )
 
@@ -51,9 +55,7 @@ def write_back_asset(sync: SyncSettings, spec: dg.AssetSpec) -> dg.AssetsDefinit
     @dg.multi_asset(
         name=f"write_back__{sync.name.removeprefix('sync_')}",
         specs=[spec],
-        check_specs=[
-            dg.AssetCheckSpec(name=name, asset=spec.key, description=text) for name, text in _CHECKS.items()
-        ],
+        check_specs=[dg.AssetCheckSpec(name=name, asset=spec.key, description=text) for name, text in _CHECKS.items()],
         pool=f"{keys.WRITE_BACK_POOL}_{sync.platform}",
         op_tags={"tieout/platform": sync.platform},
     )
@@ -86,7 +88,18 @@ def headline(report: SyncReport) -> str:
 
 def metadata_of(report: SyncReport) -> dict[str, Any]:
     """Counts by outcome, money by currency, calls against the fewest possible, a preview, a link to the records."""
-    counts = ("desired", "created", "updated", "unchanged", "held", "parked", "pending", "refused", "uncertain", "settled")
+    counts = (
+        "desired",
+        "created",
+        "updated",
+        "unchanged",
+        "held",
+        "parked",
+        "pending",
+        "refused",
+        "uncertain",
+        "settled",
+    )
     found: dict[str, Any] = {name: dg.MetadataValue.int(getattr(report, name)) for name in counts}
     for currency, amount in report.amounts.items():
         found[f"amount/{currency}"] = dg.MetadataValue.text(f"{amount:,.2f}")
@@ -119,11 +132,23 @@ def checks_of(report: SyncReport, unsettled: int, key: dg.AssetKey) -> Iterator[
         return dg.AssetCheckResult(asset_key=key, check_name=name, passed=passed, severity=severity, metadata=figures)
 
     yield result("nothing_uncertain", report.uncertain == 0, uncertain=report.uncertain)
-    yield result("journal_settled", unsettled == 0 and report.mismatched == 0, unsettled=unsettled, mismatched=report.mismatched)
-    yield result("nothing_waiting", report.pending == 0 and not report.troubles, pending=report.pending, troubles=list(report.troubles))
+    yield result(
+        "journal_settled", unsettled == 0 and report.mismatched == 0, unsettled=unsettled, mismatched=report.mismatched
+    )
+    yield result(
+        "nothing_waiting",
+        report.pending == 0 and not report.troubles,
+        pending=report.pending,
+        troubles=list(report.troubles),
+    )
     ratio = float(report.calls_ratio) if report.calls_ratio is not None else 1.0
     yield result(
-        "calls_near_fewest", ratio <= CALL_RATIO_GOAL, warn=True, used=report.calls_used, fewest=report.calls_floor, ratio=ratio
+        "calls_near_fewest",
+        ratio <= CALL_RATIO_GOAL,
+        warn=True,
+        used=report.calls_used,
+        fewest=report.calls_floor,
+        ratio=ratio,
     )
 
 
