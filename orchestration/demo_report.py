@@ -7,7 +7,6 @@ from typing import Any
 
 from orchestration import report, warehouse
 
-
 # Invoices that the ledger shows and that our journal says we made.
 _OURS = """
 from canonical.canonical__invoice as invoices
