@@ -56,10 +56,33 @@ _TOTALS = {
 
 # Ids, times and running numbers that depend on when and in which order a record was written.
 _NOISE = frozenset(
-    "id _seq entityid tranid transactionnumber uniquekey lastmodifieddate createddate datecreated linelastmodifieddate"
-    " created_at updated_at last_synced_at creator_id position weight workspace_invoice_preference_id nkey"
-    " LastModifiedDate SystemModstamp CreatedDate LastModifiedById LastViewedDate LastReferencedDate"
-    " subject_changed_at".split()
+    [
+        "id",
+        "_seq",
+        "entityid",
+        "tranid",
+        "transactionnumber",
+        "uniquekey",
+        "lastmodifieddate",
+        "createddate",
+        "datecreated",
+        "linelastmodifieddate",
+        "created_at",
+        "updated_at",
+        "last_synced_at",
+        "creator_id",
+        "position",
+        "weight",
+        "workspace_invoice_preference_id",
+        "nkey",
+        "LastModifiedDate",
+        "SystemModstamp",
+        "CreatedDate",
+        "LastModifiedById",
+        "LastViewedDate",
+        "LastReferencedDate",
+        "subject_changed_at",
+    ]
 )
 
 
@@ -140,7 +163,7 @@ class Books:
     def lines(self) -> Counter[str]:
         """What an invoice line bills (`kantata:time_entry:123`) -> lines that bill it."""
         question = (
-            "SELECT l.custcol_tieout_source FROM transactionline l JOIN \"transaction\" t ON t.id = l.\"transaction\""
+            'SELECT l.custcol_tieout_source FROM transactionline l JOIN "transaction" t ON t.id = l."transaction"'
             " WHERE t.type = 'CustInvc' AND l.custcol_tieout_source IS NOT NULL AND l.custcol_tieout_source <> ''"
         )
         return Counter(str(source) for (source,) in self.ask("netsuite", question))
@@ -152,7 +175,8 @@ class Books:
         """Kind of record -> id -> its business key."""
         names: dict[str, dict[str, str]] = {subject: {} for _, subject in KANTATA.values()}
         for subject, id, key in self.ask(
-            "kantata", "SELECT subject_type, subject_id, service_model_ref FROM external_references WHERE service_name = 'tieout'"
+            "kantata",
+            "SELECT subject_type, subject_id, service_model_ref FROM external_references WHERE service_name = 'tieout'",
         ):
             names.setdefault(str(subject), {})[str(id)] = str(key)
         names["entity"] = {

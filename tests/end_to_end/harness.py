@@ -28,7 +28,7 @@ import subprocess
 import sys
 import unittest.mock
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -287,7 +287,9 @@ class Firm:
 
     def journal_rows(self, question: str) -> list[tuple[Any, ...]]:
         """An SQL question to the journal file."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.home.root / 'journal.sqlite'}?mode=ro", uri=True)) as journal:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{self.home.root / 'journal.sqlite'}?mode=ro", uri=True)
+        ) as journal:
             return journal.execute(question).fetchall()
 
 
@@ -316,9 +318,7 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
-def populated(
-    folder: Path, seed: int = SEED, scale: str | Scale = "tiny", *, cut: datetime.date = world.CUT
-) -> None:
+def populated(folder: Path, seed: int = SEED, scale: str | Scale = "tiny", *, cut: datetime.date = world.CUT) -> None:
     """Fill `folder/sandbox` with a firm and its history; `cut` is the last day on which its people carried things over.
 
     An earlier cut leaves more deals without a project: more to create, less that is there already.
@@ -373,7 +373,9 @@ def due(firm: Firm) -> dict[tuple[str, str], set[str]]:
         needed = {column: to for column, to in sync.references.items() if column not in sync.optional_references}
         for row in firm.desired(sync):
             held = row.get("_hold_reason") is not None
-            waits = any(row[column] is not None and str(row[column]) not in by_sync[to] for column, to in needed.items())
+            waits = any(
+                row[column] is not None and str(row[column]) not in by_sync[to] for column, to in needed.items()
+            )
             if not held and not waits:
                 keys.add(str(row[sync.key_column]))
         if sync.mode is not Mode.update:

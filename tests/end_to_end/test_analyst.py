@@ -46,7 +46,9 @@ def copy_of_the_project(folder: Path) -> Path:
     """The project's packages and its dbt project, without build products."""
     for room in ROOMS:
         shutil.copytree(
-            PROJECT_ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__", "target", "logs", ".user.yml")
+            PROJECT_ROOT / room,
+            folder / room,
+            ignore=shutil.ignore_patterns("__pycache__", "target", "logs", ".user.yml"),
         )
     for file in ("pyproject.toml", "workspace.yaml"):
         shutil.copy(PROJECT_ROOT / file, folder / file)
@@ -63,7 +65,9 @@ def run_in(project: Path, firm: Firm, *command: str) -> subprocess.CompletedProc
 
 def test_one_model_and_its_yml_make_a_write_back(built: Path, tmp_path: Path) -> None:
     files = files_of_the_recipe()
-    assert sorted(Path(name).suffix for name in files) == [".sql", ".yml"], "the recipe needs these two files and no Python"
+    assert sorted(Path(name).suffix for name in files) == [".sql", ".yml"], (
+        "the recipe needs these two files and no Python"
+    )
     sync = next(Path(name).stem for name in files if name.endswith(".sql"))
     project = copy_of_the_project(tmp_path / "project")
     for name, content in files.items():

@@ -114,7 +114,9 @@ def test_an_unreachable_platform(firm: Firm, platform: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else gets the port
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        said = refused_then_healed(firm, platform, **{f"CONNECTIONS__{platform.upper()}__BASE_URL": f"http://{address}"})
+        said = refused_then_healed(
+            firm, platform, **{f"CONNECTIONS__{platform.upper()}__BASE_URL": f"http://{address}"}
+        )
     assert "127.0.0.1" in said
 
 
@@ -158,7 +160,9 @@ def test_a_removed_column(firm: Firm) -> None:
     said = refused(tieout(firm, "ingest", "raw_salesforce"))
     assert "Legal_Name__c" in said
     assert "account" in said.lower()
-    assert in_warehouse(firm, "SELECT count(*) FROM raw_salesforce.account WHERE legal_name__c IS NOT NULL") == before > 0
+    assert (
+        in_warehouse(firm, "SELECT count(*) FROM raw_salesforce.account WHERE legal_name__c IS NOT NULL") == before > 0
+    )
 
 
 def test_a_changed_type(firm: Firm) -> None:

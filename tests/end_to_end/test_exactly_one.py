@@ -54,7 +54,9 @@ def table(told: Counter[str]) -> str:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_rough_weather_leaves_exactly_one_of_everything(built: Path, undisturbed: Path, tmp_path: Path, seed: int) -> None:
+def test_rough_weather_leaves_exactly_one_of_everything(
+    built: Path, undisturbed: Path, tmp_path: Path, seed: int
+) -> None:
     told = weathered(built, undisturbed, tmp_path, seed)
     print(table(told))
     assert told["records made"] > 50

@@ -21,7 +21,6 @@ from pathlib import Path
 import pytest
 
 from orchestration.home import PROJECT_ROOT
-from tests.end_to_end import harness
 from tests.end_to_end.books import Books, difference
 from tests.end_to_end.harness import UNLIMITED, Firm
 
@@ -66,9 +65,14 @@ def disturbed(built: Path, undisturbed: Path, root: Path, chance: random.Random,
     with Firm.copy_of(built, root, limits=UNLIMITED) as firm:
         for _ in range(kills):
             # What is left to do shrinks from kill to kill, so the later ones strike earlier.
-            died = killed_while_applying(firm, chance.randint(1, max(2, requests // (2 * kills))), chance.uniform(0, 0.02))
+            died = killed_while_applying(
+                firm, chance.randint(1, max(2, requests // (2 * kills))), chance.uniform(0, 0.02)
+            )
             told["killed" if died else "done before the kill"] += 1
-            told.update(f"left {state}" for (state,) in firm.journal_rows("SELECT state FROM entries WHERE state IN ('sent', 'uncertain')"))
+            told.update(
+                f"left {state}"
+                for (state,) in firm.journal_rows("SELECT state FROM entries WHERE state IN ('sent', 'uncertain')")
+            )
         reports = firm.until_quiet()
         told["confirmed by read-back"] = sum(s.confirmed_by_read_back for report in reports for s in report.syncs)
         assert firm.books.totals() == calm.totals()
@@ -106,7 +110,9 @@ def quiet_run(firm: Firm) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_tieout_run_killed_at_random_times_ends_where_an_undisturbed_run_does(firms: Path, built: Path, tmp_path: Path) -> None:
+def test_tieout_run_killed_at_random_times_ends_where_an_undisturbed_run_does(
+    firms: Path, built: Path, tmp_path: Path
+) -> None:
     rounds, kills = int(os.environ.get("TIEOUT_KILL_ROUNDS", "5")), 10
     chance, told = random.Random(11), Counter[str]()
     with Firm.copy_of(built, tmp_path / "calm", limits=UNLIMITED) as firm:

@@ -72,7 +72,9 @@ def in_database(path: Path, secrets: dict[str, str]) -> set[str]:
         for schema, table, columns in tables:
             row = "concat_ws(' ', " + ", ".join(f'"{column}"' for column in columns) + ")"
             hits = ", ".join(f"bool_or(contains({row}, ?))" for _ in secrets)
-            answer = database.execute(f'SELECT {hits} FROM "{schema}"."{table}"', list(secrets.values())).fetchone() or ()
+            answer = (
+                database.execute(f'SELECT {hits} FROM "{schema}"."{table}"', list(secrets.values())).fetchone() or ()
+            )
             found |= {f"{name} in {schema}.{table}" for name, hit in zip(secrets, answer, strict=True) if hit}
     return found
 
@@ -84,7 +86,13 @@ def test_no_secret_is_anywhere_after_the_loop_and_after_failures(looped: Path, t
         assert {name.partition(".")[0] for name in secrets if "." in name} == set(platform_names())
         run = click.testing.CliRunner().invoke
         with firm.here():
-            for arguments in (["plan", "--format", "html"], ["plan", "--json"], ["status"], ["exceptions", "list", "--json"], ["doctor"]):
+            for arguments in (
+                ["plan", "--format", "html"],
+                ["plan", "--json"],
+                ["status"],
+                ["exceptions", "list", "--json"],
+                ["doctor"],
+            ):
                 outputs[" ".join(arguments)] = run(main, arguments).output
         # The right credentials sent to the wrong place, and refused ones: what comes back is quoted in errors.
         with a_page_in_the_vendors_place() as url:

@@ -30,7 +30,10 @@ def firm(looped: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fir
 
 def tick(platform: str, cursor: str | None = None) -> Any:
     sensor = execution.definitions().get_repository_def().get_sensor_def(f"{platform}_changes")
-    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance=instance, cursor=cursor) as context,
+    ):
         return sensor(context)
 
 
@@ -54,7 +57,9 @@ def test_a_change_becomes_the_slice_that_it_concerns_and_a_rest_becomes_none(fir
     assert {f"raw_{platform}/{table}" for table in tables} <= chosen
     assert {f"reverse_etl/{sync}" for sync in syncs} <= chosen
     others = {key for key in chosen if key.startswith("raw_")} - {f"raw_{platform}/{table}" for table in tables}
-    assert all(key.startswith((f"raw_{platform}/", "raw_tieout/")) for key in others), "other platforms are not read again"
+    assert all(key.startswith((f"raw_{platform}/", "raw_tieout/")) for key in others), (
+        "other platforms are not read again"
+    )
     assert len(chosen) < len(execution.asset_keys()), "a slice, not the whole loop"
 
     again = tick(platform, result.cursor)

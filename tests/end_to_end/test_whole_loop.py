@@ -41,7 +41,11 @@ def test_the_first_run_makes_everything_that_is_due(looped: Path, built: Path) -
     assert first["passes"][-1]["write_calls"] == 0, "the run stops at a pass that writes nothing"
     firm = Firm(root=looped)
     wanted, there = harness.due(firm), firm.books.all_keys()
-    assert {place: sorted(keys - set(there[place])) for place, keys in wanted.items() if place in there and keys - set(there[place])} == {}
+    assert {
+        place: sorted(keys - set(there[place]))
+        for place, keys in wanted.items()
+        if place in there and keys - set(there[place])
+    } == {}
     made = {place: n - Books(built / "sandbox").totals()[place] for place, n in firm.books.totals().items()}
     print(made)
     for place in (("kantata", "workspace"), ("kantata", "story"), ("netsuite", "job"), ("netsuite", "invoice")):
@@ -49,7 +53,9 @@ def test_the_first_run_makes_everything_that_is_due(looped: Path, built: Path) -
 
 
 @pytest.mark.parametrize("table", ["stories", "billing_milestones"])
-def test_a_project_that_people_planned_keeps_its_plan_when_it_is_taken_over(looped: Path, built: Path, table: str) -> None:
+def test_a_project_that_people_planned_keeps_its_plan_when_it_is_taken_over(
+    looped: Path, built: Path, table: str
+) -> None:
     question = f"SELECT workspace_id, count(*) FROM {table} GROUP BY workspace_id"
     before = dict(Books(built / "sandbox").ask("kantata", question))
     after = dict(Books(looped / "sandbox").ask("kantata", question))

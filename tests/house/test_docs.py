@@ -54,7 +54,12 @@ def test_relative_links_lead_somewhere(house: House) -> None:
 
 def test_make_targets_that_are_named_exist(house: House) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (house.root / "Makefile").read_text(), re.MULTILINE))
-    named = {(name, target) for name, text in documents(house).items() for code in code_of(text) for target in MAKE.findall(code)}
+    named = {
+        (name, target)
+        for name, text in documents(house).items()
+        for code in code_of(text)
+        for target in MAKE.findall(code)
+    }
     missing = sorted(f"{name}: make {target}" for name, target in named if target not in targets)
     assert named
     assert not missing, "the Makefile has no such target: " + "; ".join(missing)
@@ -98,5 +103,7 @@ def test_every_command_is_in_the_readme(house: House, document: str) -> None:
 
     text = (house.root / document).read_text()
     # `demo` and `dev` are make's.
-    missing = [name for name in main.commands if name not in ("demo", "dev") and not re.search(rf"`(tieout )?{name}\b", text)]
+    missing = [
+        name for name in main.commands if name not in ("demo", "dev") and not re.search(rf"`(tieout )?{name}\b", text)
+    ]
     assert not missing, f"{document} does not name: {', '.join(missing)}"

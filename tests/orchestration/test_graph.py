@@ -33,8 +33,6 @@ def loose_ends(graph: Any) -> list[str]:
     return sorted(key.to_user_string() for key in graph.get_all_asset_keys() - graph.materializable_asset_keys)
 
 
-
-
 def test_there_are_no_loose_ends(graph: Any) -> None:
     assert loose_ends(graph) == []
 
@@ -79,7 +77,10 @@ def test_the_graph_is_the_one_that_was_agreed(graph: Any, definitions: dg.Defini
     if os.environ.get("TIEOUT_RENEW"):
         SNAPSHOT.write_text(text)
     agreed = SNAPSHOT.read_text()
-    gone, new = sorted({*agreed.splitlines()} - {*text.splitlines()}), sorted({*text.splitlines()} - {*agreed.splitlines()})
+    gone, new = (
+        sorted({*agreed.splitlines()} - {*text.splitlines()}),
+        sorted({*text.splitlines()} - {*agreed.splitlines()}),
+    )
     assert not (gone or new), f"gone: {gone}, new: {new}; if that is meant, TIEOUT_RENEW=1 pytest {Path(__file__).name}"
 
 
