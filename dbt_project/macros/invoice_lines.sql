@@ -1,8 +1,11 @@
 {% macro invoice_lines_of(fields_json) -%}
-    {#- The lines of a journalled invoice as a list of JSON values; the journal keeps fields under the vendor's names. -#}
+    {#-
+        The lines of a journalled invoice as a list of JSON values. The journal keeps fields under the vendor's names, and
+        a column that is JSON text as text within the JSON: both spellings are read.
+    -#}
     coalesce(
-        cast(json_extract({{ fields_json }}, '$."item.items"') as json[]),
-        cast(json_extract({{ fields_json }}, '$.lines') as json[]),
+        cast(json_extract_string({{ fields_json }}, '$."item.items"') as json[]),
+        cast(json_extract_string({{ fields_json }}, '$.lines') as json[]),
         cast([] as json[])
     )
 {%- endmacro %}

@@ -5,7 +5,8 @@
             when 0 then {{ amount }}
             when 2 then {{ amount }} * 100
             when 3 then {{ amount }} * 1000
-            else {{ amount }} * 10000
+            when 1 then {{ amount }} * 10
+            when 4 then {{ amount }} * 10000
         end as bigint
     )
 {%- endmacro %}

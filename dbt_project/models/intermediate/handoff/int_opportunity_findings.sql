@@ -1,9 +1,36 @@
 -- One row per won opportunity and rule of the handover that it does not meet (H-1 to H-5).
 
-with opportunities as (
+{%- set rules = [
+    ('H-1', 'blocking', "coalesce(probability_percent, 100) < " ~ var('handoff_min_probability'), "'the deal''s probability is below the gate'"),
+    ('H-4', 'blocking', "not has_account", "'the deal has no account'"),
+    ('C-5', 'blocking', "has_account and country_code is null", "'the account has no billing country'"),
+    ('H-4', 'blocking', "legal_entity_code is null", "'no legal entity is set on the deal'"),
+    ('H-4', 'blocking', "legal_entity_code is not null and not has_legal_entity", "'legal entity ' || legal_entity_code || ' is not in the ledger'"),
+    ('H-4', 'blocking', "not has_ledger_currency", "'currency ' || coalesce(currency, '(none)') || ' is not in the ledger'"),
+    ('H-4', 'blocking', "billing_type is null and source_billing_type is null", "'billing type is not set'"),
+    ('H-4', 'blocking', "billing_type is null and source_billing_type is not null", "'billing type ' || source_billing_type || ' is not known'"),
+    ('H-4', 'blocking', "contract_start_date is null or contract_end_date is null", "'contract start or end is missing'"),
+    ('H-4', 'blocking', "contract_start_date > contract_end_date", "'contract starts after it ends'"),
+    ('H-4', 'blocking', "amount is null or amount < 0", "'the deal has no amount, or a negative one'"),
+    ('H-4', 'blocking', "abs(amount - lines_amount) > " ~ var('handoff_amount_tolerance'), "'amount ' || amount_text || ' is not the sum of its lines ' || lines_amount_text"),
+    ('H-4', 'blocking', "is_po_required and po_number is null", "'the customer requires a purchase order number and the deal has none'"),
+    ('H-5', 'warning', "delivery_lead_email is null", "'no delivery lead is named; the fallback lead is used'"),
+    ('H-5', 'warning', "delivery_lead_email is not null and delivery_leads = 0", "'delivery lead ' || delivery_lead_email || ' is not an active person of the PSA'"),
+    ('H-5', 'warning', "account_payment_terms is null", "'the account has no payment terms; the ledger''s default is used'"),
+] %}
+
+with
+
+opportunities as (
 
     select * from {{ ref('canonical__opportunity') }}
     where state = 'won' and not is_deleted
+
+),
+
+companies as (
+
+    select * from {{ ref('int_identity_companies') }}
 
 ),
 
@@ -35,7 +62,7 @@ resources as (
         count(*) as people
     from {{ ref('canonical__resource') }}
     where is_active and not is_deleted and email is not null
-    group by all
+    group by stack, email
 
 ),
 
@@ -50,20 +77,38 @@ line_totals as (
 
 ),
 
+-- The customer is made from the account that stands for the company: the survivor of a merge, the older of two twins.
 facts as (
 
     select
-        opportunities.*,
-        accounts.account_id is not null and not accounts.is_deleted as has_account,
+        opportunities.opportunity_id,
+        opportunities.probability_percent,
+        opportunities.legal_entity_code,
+        opportunities.billing_type,
+        opportunities.source_billing_type,
+        opportunities.contract_start_date,
+        opportunities.contract_end_date,
+        opportunities.po_number,
+        opportunities.delivery_lead_email,
+        opportunities.currency,
+        opportunities.amount,
+        line_totals.lines_amount,
+        cast(cast(opportunities.amount as decimal(18, 2)) as varchar) as amount_text,
+        cast(cast(line_totals.lines_amount as decimal(18, 2)) as varchar) as lines_amount_text,
+        coalesce(not accounts.is_deleted, false) as has_account,
         accounts.country_code,
-        accounts.is_po_required,
+        coalesce(own_accounts.is_po_required, false) or coalesce(accounts.is_po_required, false) as is_po_required,
         accounts.payment_terms as account_payment_terms,
         legal_entities.legal_entity_id is not null as has_legal_entity,
         currencies.currency_id is not null as has_ledger_currency,
-        resources.people as delivery_leads,
-        line_totals.lines_amount
+        coalesce(resources.people, 0) as delivery_leads
     from opportunities
-    left join accounts on opportunities.account_id = accounts.account_id
+    left join accounts as own_accounts
+        on opportunities.account_id = own_accounts.account_id
+    left join companies
+        on opportunities.account_id = companies.account_id
+    left join accounts
+        on companies.company_id = accounts.account_id
     left join legal_entities
         on
             opportunities.stack = legal_entities.stack
@@ -76,61 +121,25 @@ facts as (
         on
             opportunities.stack = resources.stack
             and opportunities.delivery_lead_email = resources.email
-    left join line_totals on opportunities.opportunity_id = line_totals.opportunity_id
+    left join line_totals
+        on opportunities.opportunity_id = line_totals.opportunity_id
 
 ),
 
 findings as (
-
-    select opportunity_id, 'H-1' as rule, 'blocking' as severity, 'the deal''s probability is below the gate' as reason
-    from facts where coalesce(probability_percent, 100) < {{ var('handoff_min_probability') }}
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'the deal has no account'
-    from facts where not coalesce(has_account, false)
-    union all
-    select opportunity_id, 'C-5', 'blocking', 'the account has no billing country'
-    from facts where has_account and country_code is null
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'no legal entity is set on the deal'
-    from facts where legal_entity_code is null
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'legal entity ' || legal_entity_code || ' is not in the ledger'
-    from facts where legal_entity_code is not null and not has_legal_entity
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'currency ' || coalesce(currency, '(none)') || ' is not in the ledger'
-    from facts where not has_ledger_currency
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'billing type is not set'
-    from facts where billing_type is null
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'contract start or end is missing'
-    from facts where contract_start_date is null or contract_end_date is null
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'contract starts after it ends'
-    from facts where contract_start_date > contract_end_date
-    union all
-    select opportunity_id, 'H-4', 'blocking', 'the deal has no amount, or a negative one'
-    from facts where amount is null or amount < 0
-    union all
+    {% for rule, severity, broken_when, reason in rules %}
     select
         opportunity_id,
-        'H-4',
-        'blocking',
-        'amount ' || cast(cast(amount as decimal(18, 2)) as varchar) || ' is not the sum of its lines '
-        || cast(cast(lines_amount as decimal(18, 2)) as varchar)
-    from facts where abs(amount - lines_amount) > {{ var('handoff_amount_tolerance') }}
+        '{{ rule }}' as rule,
+        '{{ severity }}' as severity,
+        {{ reason }} as reason
+    from facts
+    where {{ broken_when }}
+    {%- if not loop.last %}
+
     union all
-    select opportunity_id, 'H-4', 'blocking', 'the customer requires a purchase order number and the deal has none'
-    from facts where is_po_required and po_number is null
-    union all
-    select opportunity_id, 'H-5', 'warning', 'no delivery lead is named; the fallback lead is used'
-    from facts where delivery_lead_email is null
-    union all
-    select opportunity_id, 'H-5', 'warning', 'delivery lead ' || delivery_lead_email || ' is not an active person of the PSA'
-    from facts where delivery_lead_email is not null and coalesce(delivery_leads, 0) = 0
-    union all
-    select opportunity_id, 'H-5', 'warning', 'the account has no payment terms; the ledger''s default is used'
-    from facts where account_payment_terms is null
+    {% endif %}
+    {%- endfor %}
 
 )
 

@@ -1,20 +1,17 @@
 -- One row per billing milestone that a won deal asks for; per deal they sum exactly to its amount (H-7, B-11, B-12).
 
-with deals as (
+with
+
+deals as (
 
     select * from {{ ref('int_won_opportunities') }}
-    where is_fit
+    where is_fit and amount > 0
 
 ),
 
-lines as (
+opportunity_lines as (
 
-    select
-        *,
-        row_number() over (partition by opportunity_id order by service_date, sort_order, opportunity_line_id) as line_no,
-        sum(amount) over (partition by opportunity_id) as lines_amount,
-        count(*) over (partition by opportunity_id) as line_count
-    from {{ ref('canonical__opportunity_line') }}
+    select * from {{ ref('canonical__opportunity_line') }}
     where not is_deleted and amount > 0
 
 ),
@@ -30,7 +27,18 @@ minor_units as (
 
 ),
 
--- fixed fee and milestone deals: one per line; the last line takes what the tolerance of H-4 leaves
+lines as (
+
+    select
+        *,
+        row_number() over (partition by opportunity_id order by service_date asc, sort_order asc, opportunity_line_id asc) as line_no,
+        row_number() over (partition by opportunity_id order by amount desc, opportunity_line_id asc) as size_rank,
+        sum(amount) over (partition by opportunity_id) as lines_amount
+    from opportunity_lines
+
+),
+
+-- Fixed fee and milestone deals: one per line. The largest line takes what the tolerance of H-4 and discounts leave.
 by_line as (
 
     select
@@ -39,12 +47,14 @@ by_line as (
         coalesce(lines.description, lines.product_name, 'Milestone ' || lines.line_no) as name,
         lines.source_id as line_source_id,
         case
-            when lines.line_no = lines.line_count then lines.amount + deals.amount - lines.lines_amount
+            when lines.size_rank = 1 then lines.amount + deals.amount - lines.lines_amount
             else lines.amount
         end as amount,
+        deals.currency,
         coalesce(lines.service_date, deals.contract_end_date) as invoice_date
     from deals
-    inner join lines on deals.opportunity_id = lines.opportunity_id
+    inner join lines
+        on deals.opportunity_id = lines.opportunity_id
     where deals.billing_type in ('fixed_fee', 'milestone')
 
 ),
@@ -57,38 +67,48 @@ without_lines as (
         deals.name || ' - fee' as name,
         cast(null as varchar) as line_source_id,
         deals.amount,
+        deals.currency,
         deals.contract_end_date as invoice_date
     from deals
-    where
-        deals.billing_type in ('fixed_fee', 'milestone')
-        and deals.amount > 0
-        and deals.opportunity_id not in (select lines.opportunity_id from lines)
+    left join lines
+        on deals.opportunity_id = lines.opportunity_id
+    where deals.billing_type in ('fixed_fee', 'milestone') and lines.opportunity_id is null
 
 ),
 
--- retainers: one fee a month, equal but for the last, which takes the remainder
-months as (
+-- Retainers: one fee a month in whole subunits, all equal but the last, which takes the remainder.
+retainers as (
 
     select
         deals.opportunity_id,
         deals.amount,
+        deals.currency,
+        deals.contract_start_date,
         deals.contract_end_date,
         coalesce(minor_units.minor_units, 2) as minor_units,
-        unnest(range(1, 1 + {{ months_between('deals.contract_start_date', 'deals.contract_end_date') }})) as milestone_no,
-        {{ months_between('deals.contract_start_date', 'deals.contract_end_date') }} as month_count,
-        deals.contract_start_date
+        {{ months_between('deals.contract_start_date', 'deals.contract_end_date') }} as month_count
     from deals
-    left join minor_units on deals.stack = minor_units.stack and deals.currency = minor_units.currency
-    where deals.billing_type = 'retainer' and deals.amount > 0
+    left join minor_units
+        on deals.stack = minor_units.stack and deals.currency = minor_units.currency
+    where deals.billing_type = 'retainer'
 
 ),
 
-retainer_fees as (
+fees as (
 
     select
         *,
-        cast(round(amount / month_count, minor_units) as decimal(20, 4)) as equal_fee
-    from months
+        {{ money_from_subunits(integer_divide(minor_amount('amount', 'minor_units'), 'month_count'), base_unit_of('minor_units')) }} as equal_fee
+    from retainers
+
+),
+
+months as (
+
+    select
+        *,
+        unnest(range(1, month_count + 1)) as milestone_no
+    from fees
 
 ),
 
@@ -103,14 +123,13 @@ by_month as (
             when milestone_no = month_count then amount - equal_fee * (month_count - 1)
             else equal_fee
         end as amount,
-        least(
-            cast({{ add_months('contract_start_date', 'milestone_no') }} as date) - 1, contract_end_date
-        ) as invoice_date
-    from retainer_fees
+        currency,
+        least({{ add_months('contract_start_date', 'milestone_no') }} - 1, contract_end_date) as invoice_date
+    from months
 
 ),
 
-final as (
+planned as (
 
     select * from by_line
     union all
@@ -118,16 +137,21 @@ final as (
     union all
     select * from by_month
 
+),
+
+final as (
+
+    select
+        opportunity_id,
+        cast(milestone_no as integer) as milestone_no,
+        name,
+        line_source_id,
+        cast(amount as decimal(20, 4)) as amount,
+        currency,
+        invoice_date
+    from planned
+    where amount > 0
+
 )
 
-select
-    final.opportunity_id,
-    cast(final.milestone_no as integer) as milestone_no,
-    final.name,
-    final.line_source_id,
-    cast(final.amount as decimal(20, 4)) as amount,
-    deals.currency,
-    final.invoice_date
-from final
-inner join deals on final.opportunity_id = deals.opportunity_id
-where final.amount > 0
+select * from final

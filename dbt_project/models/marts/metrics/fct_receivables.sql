@@ -1,6 +1,8 @@
 -- One row per legal entity and currency: open receivables by age and DSO over the trailing 3 months, tax included (K-4, P-5).
 
-with as_of as (
+with
+
+as_of as (
 
     select * from {{ ref('canonical__as_of') }}
 
@@ -14,6 +16,12 @@ invoices as (
     from {{ ref('canonical__invoice') }} as invoices
     inner join as_of on invoices.connection = as_of.connection
     where invoices.is_posted and not invoices.is_voided and not invoices.is_deleted
+
+),
+
+legal_entities as (
+
+    select * from {{ ref('canonical__legal_entity') }}
 
 ),
 
@@ -33,29 +41,36 @@ summed as (
         coalesce(
             sum(total_amount * receivables_sign) filter (where invoice_date > {{ add_months('as_of_date', '-3') }}), 0
         ) as trailing_sales_amount,
-        date_diff('day', {{ add_months('max(as_of_date)', '-3') }}, max(as_of_date)) as trailing_days
+        {{ days_between(add_months('max(as_of_date)', '-3'), 'max(as_of_date)') }} as trailing_days
     from invoices
     group by stack, legal_entity_id, currency
 
+),
+
+final as (
+
+    select
+        summed.legal_entity_id || '|' || summed.currency as receivables_id,
+        summed.legal_entity_id,
+        summed.stack,
+        legal_entities.name as legal_entity_name,
+        summed.currency,
+        summed.open_amount,
+        summed.current_amount,
+        summed.overdue_1_30_amount,
+        summed.overdue_31_60_amount,
+        summed.overdue_61_90_amount,
+        summed.overdue_over_90_amount,
+        summed.trailing_sales_amount,
+        case
+            when summed.trailing_sales_amount > 0
+                then cast(summed.open_amount / summed.trailing_sales_amount * summed.trailing_days as decimal(9, 1))
+        end as days_sales_outstanding,
+        summed.as_of_date
+    from summed
+    left join legal_entities
+        on summed.legal_entity_id = legal_entities.legal_entity_id
+
 )
 
-select
-    summed.legal_entity_id || '|' || summed.currency as receivables_id,
-    summed.legal_entity_id,
-    summed.stack,
-    entities.name as legal_entity_name,
-    summed.currency,
-    summed.open_amount,
-    summed.current_amount,
-    summed.overdue_1_30_amount,
-    summed.overdue_31_60_amount,
-    summed.overdue_61_90_amount,
-    summed.overdue_over_90_amount,
-    summed.trailing_sales_amount,
-    case
-        when summed.trailing_sales_amount > 0
-            then cast(summed.open_amount / summed.trailing_sales_amount * summed.trailing_days as decimal(9, 1))
-    end as days_sales_outstanding,
-    summed.as_of_date
-from summed
-left join {{ ref('canonical__legal_entity') }} as entities on summed.legal_entity_id = entities.legal_entity_id
+select * from final

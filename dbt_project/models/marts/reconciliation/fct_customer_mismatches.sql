@@ -1,6 +1,8 @@
 -- One row per customer identity that does not agree between platforms, or that a person has to decide (C-1 to C-4).
 
-with conflicts as (
+with
+
+conflicts as (
 
     select
         'conflict' as kind,
@@ -36,30 +38,65 @@ candidates as (
 
 ),
 
--- the reference stored in one platform names another account than the identity says
+customers as (
+
+    select * from {{ ref('canonical__customer') }}
+    where account_reference is not null
+
+),
+
+identities as (
+
+    select * from {{ ref('canonical__identity') }}
+    where entity = 'customer' and company_id is not null and not is_alias
+
+),
+
+companies as (
+
+    select * from {{ ref('int_identity_companies') }}
+
+),
+
+accounts as (
+
+    select * from {{ ref('canonical__account') }}
+
+),
+
+-- The reference that is stored in the ledger names another company than the identity says.
 stray_references as (
 
     select
         'stray reference' as kind,
         customers.customer_id as mismatch_id,
         customers.stack,
-        identity.crm_id as left_id,
+        identities.company_id as left_id,
         customers.customer_id as right_id,
         accounts.name as left_name,
         customers.name as right_name,
         'C-1' as rule,
         'the ledger names account ' || customers.account_reference || ', the identity is ' || accounts.source_id as reason,
         cast(null as decimal(5, 4)) as confidence
-    from {{ ref('canonical__customer') }} as customers
-    inner join {{ ref('canonical__identity') }} as identity
-        on customers.customer_id = identity.accounting_id and identity.entity = 'customer'
-    inner join {{ ref('canonical__account') }} as accounts on identity.crm_id = accounts.account_id
-    where customers.account_reference is not null and customers.account_reference != accounts.source_id
+    from customers
+    inner join identities
+        on customers.customer_id = identities.accounting_id
+    inner join accounts
+        on identities.company_id = accounts.account_id
+    left join companies
+        on customers.stack = companies.stack and customers.account_reference = companies.source_id
+    where companies.company_id is null or companies.company_id <> identities.company_id
+
+),
+
+final as (
+
+    select * from conflicts
+    union all
+    select * from candidates
+    union all
+    select * from stray_references
 
 )
 
-select * from conflicts
-union all
-select * from candidates
-union all
-select * from stray_references
+select * from final

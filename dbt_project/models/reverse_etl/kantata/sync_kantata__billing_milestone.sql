@@ -1,25 +1,52 @@
 -- One row per amount that a fit won deal bills by date or completion, on projects that Tieout makes (H-7).
 
--- projects that Tieout made; one that it took over was set up, and perhaps billed, by people
-with made as (
+with
 
-    select distinct key from {{ ref('stg_tieout__entries') }}
+won_deals as (
+
+    select * from {{ ref('int_won_opportunities') }}
+    where is_fit
+
+),
+
+made_by_tieout as (
+
+    select distinct key as opportunity_key
+    from {{ ref('stg_tieout__entries') }}
     where sync = 'sync_kantata__workspace' and verb = 'create' and state in ('confirmed', 'settled')
 
 ),
 
+planned_projects as (
+
+    select distinct project_id
+    from {{ ref('canonical__milestone') }}
+    where not is_deleted
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
+
+),
+
+-- A schedule that people made by hand stays theirs; a project that Tieout took over may be billed already.
 deals as (
 
-    select deals.*
-    from {{ ref('int_won_opportunities') }} as deals
-    left join {{ ref('canonical__milestone') }} as milestones
-        on deals.project_id = milestones.project_id and not milestones.is_deleted
-    left join made on deals.source_id = made.key
-    where
-        deals.is_fit
-        -- a schedule that people made by hand stays theirs
-        and (milestones.milestone_id is null or made.key is not null)
-    qualify row_number() over (partition by deals.opportunity_id order by milestones.milestone_id) = 1
+    select won_deals.*
+    from won_deals
+    left join planned_projects
+        on won_deals.project_id = planned_projects.project_id
+    left join made_by_tieout
+        on won_deals.source_id = made_by_tieout.opportunity_key
+    where planned_projects.project_id is null or made_by_tieout.opportunity_key is not null
+
+),
+
+currencies as (
+
+    select * from {{ ref('canonical__currency') }}
 
 ),
 
@@ -46,16 +73,16 @@ final as (
         end as billing_trigger,
         planned.currency,
         planned.amount,
-        cast(
-            round(planned.amount * power(10, coalesce(currencies.minor_units, 2))) as bigint
-        ) as amount_in_minor_units,
+        {{ minor_amount('planned.amount', 'coalesce(currencies.minor_units, 2)') }} as amount_in_minor_units,
         case
             when deals.billing_type != 'fixed_fee' or planned.line_source_id is null then planned.invoice_date
         end as invoice_date
     from planned
-    inner join deals on planned.opportunity_id = deals.opportunity_id
-    left join {{ ref('stacks') }} as stacks on deals.stack = stacks.stack
-    left join {{ ref('canonical__currency') }} as currencies
+    inner join deals
+        on planned.opportunity_id = deals.opportunity_id
+    left join stacks
+        on deals.stack = stacks.stack
+    left join currencies
         on stacks.accounting_connection = currencies.connection and planned.currency = currencies.currency
 
 )

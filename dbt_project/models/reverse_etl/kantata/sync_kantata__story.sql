@@ -1,25 +1,46 @@
 -- One row per line of a fit won deal whose project Tieout makes: the task on which its work is logged (H-9).
 
--- projects that Tieout made; one that it took over was set up, and perhaps billed, by people
-with made as (
+with
 
-    select distinct key from {{ ref('stg_tieout__entries') }}
+won_deals as (
+
+    select * from {{ ref('int_won_opportunities') }}
+    where is_fit
+
+),
+
+made_by_tieout as (
+
+    select distinct key as opportunity_key
+    from {{ ref('stg_tieout__entries') }}
     where sync = 'sync_kantata__workspace' and verb = 'create' and state in ('confirmed', 'settled')
 
 ),
 
+planned_projects as (
+
+    select distinct project_id
+    from {{ ref('canonical__task') }}
+    where not is_deleted
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
+
+),
+
+-- A project that people planned by hand keeps its plan; one that Tieout took over was planned, and perhaps billed, by people.
 deals as (
 
-    select deals.*
-    from {{ ref('int_won_opportunities') }} as deals
-    left join {{ ref('canonical__task') }} as tasks
-        on deals.project_id = tasks.project_id and not tasks.is_deleted
-    left join made on deals.source_id = made.key
-    where
-        deals.is_fit
-        -- a project that people planned by hand keeps its plan
-        and (tasks.task_id is null or made.key is not null)
-    qualify row_number() over (partition by deals.opportunity_id order by tasks.task_id) = 1
+    select won_deals.*
+    from won_deals
+    left join planned_projects
+        on won_deals.project_id = planned_projects.project_id
+    left join made_by_tieout
+        on won_deals.source_id = made_by_tieout.opportunity_key
+    where planned_projects.project_id is null or made_by_tieout.opportunity_key is not null
 
 ),
 
@@ -39,8 +60,11 @@ work as (
         lines.hours,
         lines.service_date
     from deals
-    inner join lines on deals.opportunity_id = lines.opportunity_id
+    inner join lines
+        on deals.opportunity_id = lines.opportunity_id
+
     union all
+
     select
         deals.opportunity_id,
         deals.source_id || '-delivery' as task_key,
@@ -48,7 +72,9 @@ work as (
         cast(null as decimal(20, 4)) as hours,
         cast(null as date) as service_date
     from deals
-    where deals.opportunity_id not in (select lines.opportunity_id from lines)
+    left join lines
+        on deals.opportunity_id = lines.opportunity_id
+    where lines.opportunity_id is null
 
 ),
 
@@ -72,8 +98,10 @@ final as (
             else deals.contract_end_date
         end as due_date
     from work
-    inner join deals on work.opportunity_id = deals.opportunity_id
-    left join {{ ref('stacks') }} as stacks on deals.stack = stacks.stack
+    inner join deals
+        on work.opportunity_id = deals.opportunity_id
+    left join stacks
+        on deals.stack = stacks.stack
 
 )
 

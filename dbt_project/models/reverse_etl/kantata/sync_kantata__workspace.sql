@@ -1,9 +1,23 @@
 -- One row per fit won deal: its project, with client, budget, lead, rate card and dates (H-6 to H-10).
 
-with deals as (
+with
+
+deals as (
 
     select * from {{ ref('int_won_opportunities') }}
     where is_fit
+
+),
+
+projects as (
+
+    select * from {{ ref('canonical__project') }}
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
 
 ),
 
@@ -19,7 +33,7 @@ leads as (
 
 ),
 
--- the firm's own card in the deal's currency; a client's card is set by the PSA itself
+-- The firm's own card in the deal's currency; a client's card is set by the PSA itself.
 default_cards as (
 
     select
@@ -40,7 +54,7 @@ final as (
         projects.source_id as _target_id,
         cast(null as varchar) as _hold_reason,
         {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
-        accounts.source_id as account_key,
+        deals.company_source_id as account_key,
         coalesce(leads.lead_id, fallback_leads.lead_id) as lead_id,
         default_cards.rate_card_id,
         deals.name as title,
@@ -62,10 +76,12 @@ final as (
         deals.contract_start_date as start_date,
         deals.contract_end_date as end_date
     from deals
-    inner join {{ ref('canonical__account') }} as accounts on deals.account_id = accounts.account_id
-    left join {{ ref('stacks') }} as stacks on deals.stack = stacks.stack
-    left join {{ ref('canonical__project') }} as projects on deals.project_id = projects.project_id
-    left join leads on deals.stack = leads.stack and deals.delivery_lead_email = leads.email
+    left join stacks
+        on deals.stack = stacks.stack
+    left join projects
+        on deals.project_id = projects.project_id
+    left join leads
+        on deals.stack = leads.stack and deals.delivery_lead_email = leads.email
     left join leads as fallback_leads
         on deals.stack = fallback_leads.stack and fallback_leads.email = '{{ var("handoff_fallback_lead_email") }}'
     left join default_cards

@@ -1,20 +1,41 @@
--- One row per account with a fit won deal: the client group that its projects belong to.
+-- One row per company with a fit won deal: the client group that its projects belong to.
 
-with deals as (
+with
+
+deals as (
 
     select * from {{ ref('int_won_opportunities') }}
     where is_fit
 
 ),
 
+accounts as (
+
+    select * from {{ ref('canonical__account') }}
+
+),
+
+clients as (
+
+    select * from {{ ref('canonical__client') }}
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
+
+),
+
 wanted as (
 
     select
-        account_id,
+        company_id,
+        stack,
         min(client_id) as client_id,
-        min(stack) as stack
+        min(client_hold_reason) as client_hold_reason
     from deals
-    group by account_id
+    group by company_id, stack
 
 ),
 
@@ -24,7 +45,7 @@ final as (
         accounts.source_id as account_key,
         stacks.psa_connection as _connection,
         clients.source_id as _target_id,
-        cast(null as varchar) as _hold_reason,
+        wanted.client_hold_reason as _hold_reason,
         {{ source_refs([('accounts', 'Account')]) }} as _source_refs,
         accounts.name,
         accounts.billing_email as email,
@@ -34,9 +55,12 @@ final as (
         accounts.currency,
         true as is_company
     from wanted
-    inner join {{ ref('canonical__account') }} as accounts on wanted.account_id = accounts.account_id
-    left join {{ ref('stacks') }} as stacks on wanted.stack = stacks.stack
-    left join {{ ref('canonical__client') }} as clients on wanted.client_id = clients.client_id
+    inner join accounts
+        on wanted.company_id = accounts.account_id
+    left join stacks
+        on wanted.stack = stacks.stack
+    left join clients
+        on wanted.client_id = clients.client_id
 
 )
 

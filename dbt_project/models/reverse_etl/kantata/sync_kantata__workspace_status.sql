@@ -1,6 +1,8 @@
 -- One row per PSA project whose billing figures differ from what it shows: invoiced, paid, open, overdue, status (S-8).
 
-with figures as (
+with
+
+figures as (
 
     select * from {{ ref('int_project_billing_figures') }}
     where project_id is not null
@@ -11,6 +13,18 @@ projects as (
 
     select * from {{ ref('canonical__project') }}
     where not is_deleted and not is_archived
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
+
+),
+
+currencies as (
+
+    select * from {{ ref('canonical__currency') }}
 
 ),
 
@@ -27,8 +41,9 @@ compared as (
     from figures
     inner join projects
         on figures.project_id = projects.project_id and figures.currency = projects.currency
-    left join {{ ref('stacks') }} as stacks on projects.stack = stacks.stack
-    left join {{ ref('canonical__currency') }} as currencies
+    left join stacks
+        on projects.stack = stacks.stack
+    left join currencies
         on stacks.accounting_connection = currencies.connection and projects.currency = currencies.currency
     where
         projects.reported_billing_status is distinct from figures.billing_status

@@ -1,6 +1,8 @@
--- One row per account, legal entity and currency that a fit won deal needs in the ledger (C-5, C-7).
+-- One row per company, legal entity and currency that a fit won deal needs in the ledger (C-5, C-7).
 
-with deals as (
+with
+
+deals as (
 
     select * from {{ ref('int_won_opportunities') }}
     where is_fit
@@ -13,24 +15,83 @@ accounts as (
 
 ),
 
+customers as (
+
+    select * from {{ ref('canonical__customer') }}
+
+),
+
+legal_entities as (
+
+    select * from {{ ref('canonical__legal_entity') }}
+
+),
+
+currencies as (
+
+    select * from {{ ref('canonical__currency') }}
+
+),
+
+payment_terms as (
+
+    select * from {{ ref('canonical__payment_term') }}
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
+
+),
+
 wanted as (
 
     select
         customer_key,
-        min(account_id) as account_id,
+        company_id,
+        stack,
+        legal_entity_code,
+        currency,
         min(customer_id) as customer_id,
-        min(stack) as stack,
-        min(legal_entity_code) as legal_entity_code,
-        min(currency) as currency
+        min(customer_hold_reason) as customer_hold_reason
     from deals
-    group by customer_key
+    group by customer_key, company_id, stack, legal_entity_code, currency
+
+),
+
+-- A customer that the ledger keeps for this account under another tax id (C-3). To make a second one would be wrong too.
+tax_conflicts as (
+
+    select
+        left_id as company_id,
+        right_id as customer_id
+    from {{ ref('canonical__identity_conflict') }}
+    where entity = 'customer'
 
 ),
 
 conflicts as (
 
-    select distinct right_id as customer_id from {{ ref('canonical__identity_conflict') }}
-    where entity = 'customer'
+    select
+        wanted.customer_key,
+        min(
+            'C-3: account ' || accounts.name || ' (' || accounts.account_id || ') and the ledger''s customer '
+            || customers.name || ' (' || customers.customer_id || ') carry different tax ids; finance decides'
+        ) as reason
+    from wanted
+    inner join accounts
+        on wanted.company_id = accounts.account_id
+    inner join tax_conflicts
+        on wanted.company_id = tax_conflicts.company_id
+    inner join customers
+        on tax_conflicts.customer_id = customers.customer_id
+    left join legal_entities
+        on customers.legal_entity_id = legal_entities.legal_entity_id
+    where
+        coalesce(legal_entities.code, wanted.legal_entity_code) = wanted.legal_entity_code
+        and coalesce(customers.currency, wanted.currency) = wanted.currency
+    group by wanted.customer_key
 
 ),
 
@@ -41,33 +102,37 @@ final as (
         stacks.accounting_connection as _connection,
         customers.source_id as _target_id,
         case
-            when conflicts.customer_id is not null
-                then 'C-3: the ledger''s customer carries another tax id than the account; finance decides'
-            when customers.customer_id is not null and not customers.is_active
-                then 'C-9: the ledger''s customer is inactive'
-            when entities.source_id is null then 'C-5: legal entity ' || wanted.legal_entity_code || ' is not in the ledger'
+            when customers.customer_id is null and conflicts.customer_key is not null
+                then conflicts.reason
+            when customers.customer_id is null and wanted.customer_hold_reason is not null then wanted.customer_hold_reason
+            when not customers.is_active then 'C-9: the ledger''s customer is inactive'
+            when legal_entities.source_id is null then 'C-5: legal entity ' || wanted.legal_entity_code || ' is not in the ledger'
         end as _hold_reason,
         {{ source_refs([('accounts', 'Account')]) }} as _source_refs,
         left(coalesce(accounts.legal_name, accounts.name), 83) as company_name,
-        entities.source_id as subsidiary_id,
+        legal_entities.source_id as subsidiary_id,
         currencies.source_id as currency_id,
-        terms.source_id as terms_id,
+        payment_terms.source_id as terms_id,
         accounts.tax_id as vat_number,
         accounts.billing_email as email,
         accounts.phone,
         accounts.source_id as account_reference,
         false as is_person
     from wanted
-    inner join accounts on wanted.account_id = accounts.account_id
-    left join {{ ref('stacks') }} as stacks on wanted.stack = stacks.stack
-    left join {{ ref('canonical__customer') }} as customers on wanted.customer_id = customers.customer_id
-    left join conflicts on wanted.customer_id = conflicts.customer_id
-    left join {{ ref('canonical__legal_entity') }} as entities
-        on stacks.accounting_connection = entities.connection and wanted.legal_entity_code = entities.code
-    left join {{ ref('canonical__currency') }} as currencies
+    inner join accounts
+        on wanted.company_id = accounts.account_id
+    left join stacks
+        on wanted.stack = stacks.stack
+    left join customers
+        on wanted.customer_id = customers.customer_id
+    left join conflicts
+        on wanted.customer_key = conflicts.customer_key
+    left join legal_entities
+        on stacks.accounting_connection = legal_entities.connection and wanted.legal_entity_code = legal_entities.code
+    left join currencies
         on stacks.accounting_connection = currencies.connection and wanted.currency = currencies.currency
-    left join {{ ref('canonical__payment_term') }} as terms
-        on stacks.accounting_connection = terms.connection and accounts.payment_terms = terms.name
+    left join payment_terms
+        on stacks.accounting_connection = payment_terms.connection and accounts.payment_terms = payment_terms.name
 
 )
 

@@ -1,6 +1,8 @@
 -- One row per draft invoice to be made: customer x entity x currency x project x service period; its lines name every source.
 
-with drafts as (
+with
+
+drafts as (
 
     select * from {{ ref('int_invoice_drafts') }}
 
@@ -8,8 +10,38 @@ with drafts as (
 
 items as (
 
-    select * from {{ ref('int_billable_items') }}
+    select
+        *,
+        -- One line of the document, in the words of the record service; the source stands in a field of the firm's own.
+        {
+            'item': json_object('externalId', item_key),
+            'quantity': quantity,
+            'rate': rate,
+            'amount': amount,
+            'description': left(description, 200),
+            'custcol_tieout_source': source_reference
+        } as line,
+        connection || ':' || source_entity || ':' || source_id || '@' || coalesce(source_version, '') as source_ref
+    from {{ ref('int_billable_items') }}
     where billing_state = 'to bill'
+
+),
+
+projects as (
+
+    select * from {{ ref('canonical__project') }}
+
+),
+
+legal_entities as (
+
+    select * from {{ ref('canonical__legal_entity') }}
+
+),
+
+currencies as (
+
+    select * from {{ ref('canonical__currency') }}
 
 ),
 
@@ -18,25 +50,8 @@ lines as (
     select
         opportunity_id,
         service_period,
-        to_json(
-            list(
-                {
-                    'item': {'externalId': item_key},
-                    'quantity': quantity,
-                    'rate': rate,
-                    'amount': amount,
-                    'description': left(description, 200),
-                    'custcol_tieout_source': source_reference
-                }
-                order by service_date, source_reference
-            )
-        ) as lines,
-        to_json(
-            list(
-                connection || ':' || source_entity || ':' || source_id || '@' || coalesce(source_version, '')
-                order by service_date, source_reference
-            )
-        ) as source_refs
+        cast(to_json(list(line order by service_date, source_reference)) as varchar) as lines,
+        cast(to_json(list(source_ref order by service_date, source_reference)) as varchar) as source_refs
     from items
     group by opportunity_id, service_period
 
@@ -49,17 +64,17 @@ final as (
         drafts.accounting_connection as _connection,
         cast(null as varchar) as _target_id,
         drafts.hold_reason as _hold_reason,
-        cast(lines.source_refs as varchar) as _source_refs,
+        lines.source_refs as _source_refs,
         drafts.customer_key,
         drafts.ledger_project_key,
-        entities.source_id as subsidiary_id,
+        legal_entities.source_id as subsidiary_id,
         currencies.source_id as currency_id,
         '1' as approval_status_id,
         drafts.po_number,
         projects.name || ', ' || drafts.service_period as memo,
         projects.source_id as project_reference,
         left(drafts.service_period, 4) || '-' || right(drafts.service_period, 2) as service_period,
-        cast(lines.lines as varchar) as lines,
+        lines.lines,
         drafts.currency,
         cast(drafts.net_amount as decimal(20, 4)) as net_amount,
         drafts.invoice_date,
@@ -68,10 +83,11 @@ final as (
     from drafts
     inner join lines
         on drafts.opportunity_id = lines.opportunity_id and drafts.service_period = lines.service_period
-    left join {{ ref('canonical__project') }} as projects on drafts.project_id = projects.project_id
-    left join {{ ref('canonical__legal_entity') }} as entities
-        on drafts.accounting_connection = entities.connection and drafts.legal_entity_code = entities.code
-    left join {{ ref('canonical__currency') }} as currencies
+    left join projects
+        on drafts.project_id = projects.project_id
+    left join legal_entities
+        on drafts.accounting_connection = legal_entities.connection and drafts.legal_entity_code = legal_entities.code
+    left join currencies
         on drafts.accounting_connection = currencies.connection and drafts.currency = currencies.currency
 
 )

@@ -1,9 +1,35 @@
 -- One row per fit won deal: the ledger's project, to which its invoices point (H-10).
 
-with deals as (
+with
+
+deals as (
 
     select * from {{ ref('int_won_opportunities') }}
     where is_fit
+
+),
+
+ledger_projects as (
+
+    select * from {{ ref('canonical__ledger_project') }}
+
+),
+
+legal_entities as (
+
+    select * from {{ ref('canonical__legal_entity') }}
+
+),
+
+currencies as (
+
+    select * from {{ ref('canonical__currency') }}
+
+),
+
+stacks as (
+
+    select * from {{ ref('stacks') }}
 
 ),
 
@@ -17,17 +43,18 @@ final as (
         {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
         deals.customer_key,
         left(deals.name, 83) as project_name,
-        entities.source_id as subsidiary_id,
+        legal_entities.source_id as subsidiary_id,
         currencies.source_id as currency_id,
         deals.contract_start_date as start_date,
         deals.contract_end_date as projected_end_date
     from deals
-    left join {{ ref('stacks') }} as stacks on deals.stack = stacks.stack
-    left join {{ ref('canonical__ledger_project') }} as ledger_projects
+    left join stacks
+        on deals.stack = stacks.stack
+    left join ledger_projects
         on deals.ledger_project_id = ledger_projects.ledger_project_id
-    left join {{ ref('canonical__legal_entity') }} as entities
-        on stacks.accounting_connection = entities.connection and deals.legal_entity_code = entities.code
-    left join {{ ref('canonical__currency') }} as currencies
+    left join legal_entities
+        on stacks.accounting_connection = legal_entities.connection and deals.legal_entity_code = legal_entities.code
+    left join currencies
         on stacks.accounting_connection = currencies.connection and deals.currency = currencies.currency
 
 )

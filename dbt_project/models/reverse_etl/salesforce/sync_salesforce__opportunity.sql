@@ -1,8 +1,16 @@
 -- One row per won deal whose project, hand-over or billing figures differ from what the deal shows (H-2, H-13, S-10).
 
-with deals as (
+with
+
+deals as (
 
     select * from {{ ref('int_won_opportunities') }}
+
+),
+
+projects as (
+
+    select * from {{ ref('canonical__project') }}
 
 ),
 
@@ -15,62 +23,77 @@ figures as (
 wanted as (
 
     select
-        deals.*,
-        projects.source_id as project_source_id,
+        deals.source_id as opportunity_key,
+        deals.connection as _connection,
+        {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
+        projects.source_id as project_id,
         projects.source_link as project_link,
         projects.source_state_label as project_status,
-        projects.percent_complete,
-        figures.last_payment_date,
-        coalesce(figures.invoiced_amount, 0) as invoiced_amount,
-        coalesce(figures.paid_amount, 0) as paid_amount,
-        coalesce(figures.open_amount, 0) as open_amount,
-        coalesce(figures.overdue_amount, 0) as overdue_amount,
         case
             when deals.project_id is not null then 'Project created'
-            when deals.is_fit then 'Waiting'
+            when deals.is_fit and deals.client_hold_reason is null then 'Waiting'
             else 'Held'
         end as sync_status,
         left(case
-            when deals.project_id is not null then coalesce(deals.warnings, '')
-            when deals.is_fit then 'The project is being created'
-            else deals.blocking_reasons
-        end, 255) as sync_reason
+            when deals.project_id is not null then coalesce(deals.customer_hold_reason, deals.warnings)
+            else coalesce(deals.blocking_reasons, deals.client_hold_reason)
+        end, 255) as sync_reason,
+        deals.currency,
+        cast(coalesce(figures.invoiced_amount, 0) as decimal(18, 2)) as invoiced_amount,
+        cast(coalesce(figures.paid_amount, 0) as decimal(18, 2)) as paid_amount,
+        cast(coalesce(figures.open_amount, 0) as decimal(18, 2)) as open_amount,
+        cast(coalesce(figures.overdue_amount, 0) as decimal(18, 2)) as overdue_amount,
+        cast(projects.percent_complete as decimal(9, 2)) as percent_complete,
+        figures.last_payment_date,
+        deals.reported_project_id,
+        deals.reported_project_link,
+        deals.reported_project_status,
+        deals.reported_sync_status,
+        deals.reported_sync_reason,
+        deals.reported_invoiced_amount,
+        deals.reported_paid_amount,
+        deals.reported_open_amount,
+        deals.reported_overdue_amount,
+        deals.reported_percent_complete,
+        deals.reported_last_payment_date
     from deals
-    left join {{ ref('canonical__project') }} as projects on deals.project_id = projects.project_id
+    left join projects
+        on deals.project_id = projects.project_id
     left join figures
-        on deals.opportunity_id = figures.opportunity_id and deals.currency = figures.currency
+        on deals.project_id = figures.project_id and deals.currency = figures.currency
 
 ),
 
+-- A project that is on its way needs no note: the next run writes that it is there.
 final as (
 
     select
-        source_id as opportunity_key,
-        connection as _connection,
+        opportunity_key,
+        _connection,
         cast(null as varchar) as _target_id,
         cast(null as varchar) as _hold_reason,
-        {{ source_refs([('wanted', 'Opportunity')]) }} as _source_refs,
-        project_source_id as project_id,
+        _source_refs,
+        project_id,
         project_link,
         project_status,
         sync_status,
-        nullif(sync_reason, '') as sync_reason,
+        sync_reason,
         currency,
-        cast(invoiced_amount as decimal(18, 2)) as invoiced_amount,
-        cast(paid_amount as decimal(18, 2)) as paid_amount,
-        cast(open_amount as decimal(18, 2)) as open_amount,
-        cast(overdue_amount as decimal(18, 2)) as overdue_amount,
-        cast(percent_complete as decimal(9, 2)) as percent_complete,
+        invoiced_amount,
+        paid_amount,
+        open_amount,
+        overdue_amount,
+        percent_complete,
         last_payment_date
     from wanted
     where
-        sync_status != 'Waiting'
+        sync_status <> 'Waiting'
         and (
-            project_source_id is distinct from reported_project_id
+            project_id is distinct from reported_project_id
             or project_link is distinct from reported_project_link
             or project_status is distinct from reported_project_status
             or sync_status is distinct from reported_sync_status
-            or nullif(sync_reason, '') is distinct from reported_sync_reason
+            or sync_reason is distinct from reported_sync_reason
             or invoiced_amount is distinct from reported_invoiced_amount
             or paid_amount is distinct from reported_paid_amount
             or open_amount is distinct from reported_open_amount
