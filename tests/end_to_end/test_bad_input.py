@@ -66,7 +66,7 @@ def refused(result: click.testing.Result) -> str:
 
 def change_something(firm: Firm, platform: str) -> str:
     """A change that the next ingestion has to bring; returns the SQL that counts it in the warehouse (1 when it is there)."""
-    service = firm.running[platform].service
+    service: Any = firm.running[platform].service
     service.clock.tick(5000)
     if platform == "salesforce":
         row = next(iter(service.rows("Account")))

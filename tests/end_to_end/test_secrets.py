@@ -6,7 +6,6 @@ The sandboxes' own stores and the output of the sandboxes are theirs and are lef
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -63,7 +62,7 @@ def in_database(path: Path, secrets: dict[str, str]) -> set[str]:
     """Secrets in any text column of any table (DuckDB packs its strings, so bytes say nothing)."""
     found = set()
     with duckdb.connect(str(path), read_only=True) as database:
-        tables: Iterable[tuple[str, str, list[str]]] = database.execute(
+        tables: list[tuple[str, str, list[str]]] = database.execute(
             "SELECT c.schema_name, c.table_name, list(c.column_name) FROM duckdb_columns() c JOIN duckdb_tables() t"
             " USING (schema_name, table_name) WHERE NOT c.internal AND (c.data_type LIKE 'VARCHAR%' OR c.data_type = 'JSON')"
             " GROUP BY 1, 2"

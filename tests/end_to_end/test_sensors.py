@@ -45,7 +45,7 @@ def test_a_change_becomes_the_slice_that_it_concerns_and_a_rest_becomes_none(fir
     assert "nothing changed" in str(quiet.skip_message)
 
     object, values, tables, syncs = CHANGES[platform]
-    service = firm.running[platform].service
+    service: Any = firm.running[platform].service
     # Changes count in whole seconds of the platform's own clock.
     service.clock.tick(2000)
     row = next(iter(service.rows(object, *(('"IsWon" = 1',) if object == "Opportunity" else ()))))

@@ -92,9 +92,9 @@ def test_tieout_commands_that_are_named_exist(house: House) -> None:
             path.append(word)
         run.add(tuple(path))
     assert not missing, "there is no such command: " + "; ".join(missing)
-    for path in sorted(run):
-        done = CliRunner().invoke(main, [*path, "--help"])
-        assert done.exit_code == 0, f"tieout {' '.join(path)} --help: {done.output}"
+    for known in sorted(run):
+        done = CliRunner().invoke(main, [*known, "--help"])
+        assert done.exit_code == 0, f"tieout {' '.join(known)} --help: {done.output}"
 
 
 @pytest.mark.parametrize("document", ["README.md"])
