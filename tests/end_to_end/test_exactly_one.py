@@ -16,7 +16,7 @@ import pytest
 from tests.end_to_end.books import Books, difference
 from tests.end_to_end.harness import UNLIMITED, Firm, due, wanted_lines
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
+pytestmark = pytest.mark.xdist_group("end_to_end_writing")
 
 
 def weathered(built: Path, undisturbed: Path, root: Path, seed: int) -> Counter[str]:

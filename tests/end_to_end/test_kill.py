@@ -24,7 +24,7 @@ from orchestration.home import PROJECT_ROOT
 from tests.end_to_end.books import Books, difference
 from tests.end_to_end.harness import UNLIMITED, Firm
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
+pytestmark = pytest.mark.xdist_group("end_to_end_writing")
 
 
 def killed_while_applying(firm: Firm, request: int, delay: float) -> bool:
