@@ -20,6 +20,8 @@ DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   pools:
     default_limit: 1
