@@ -25,6 +25,10 @@ NIGHTLY_JOB = "nightly"
 _QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+# As Dagster writes an error down: module, class, message.
+_OWN_ERRORS = ("platforms.", "ingestion.", "orchestration.", "reverse_etl.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How one run ended: its Dagster run id, whether everything asked for happened, and each failure in plain words."""
@@ -109,12 +113,24 @@ def materialize(
         for event in result.all_events:
             if event.is_step_failure:
                 error = event.step_failure_data.error
-                cause = error
-                while cause is not None and cause.cause is not None:
-                    cause = cause.cause
-                failures.append(f"{event.step_key}: {cause.message.strip() if cause else 'failed'}")
+                failures.append(f"{event.step_key}: {_in_plain_words(error)}")
         reports = write_back.reports_of(result.run_id)
         return Outcome(run_id=result.run_id, success=result.success, failures=tuple(failures), reports=reports)
+
+
+def _in_plain_words(error: Any) -> str:
+    """The message of the first of our own errors in the chain, without its class; of the innermost error when none is ours.
+
+    dlt and Dagster wrap what happened; ours says what to do next.
+    """
+    innermost = error
+    while innermost is not None:
+        if str(innermost.message).startswith(_OWN_ERRORS):
+            return str(innermost.message).partition(": ")[2].strip()
+        if innermost.cause is None:
+            return str(innermost.message).strip()
+        innermost = innermost.cause
+    return "failed"
 
 
 def run_until_quiet(most: int) -> list[Outcome]:
