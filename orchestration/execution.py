@@ -119,7 +119,7 @@ def materialize(
 
 
 def _in_plain_words(error: Any) -> str:
-    """The message of the first of our own errors in the chain, without its class; of the innermost error when none is ours.
+    """The message of the first of our own errors in the chain, else of the innermost error, without its class.
 
     dlt and Dagster wrap what happened; ours says what to do next.
     """
