@@ -55,6 +55,15 @@ as_of as (
 
 ),
 
+-- What the PSA invoiced and the ledger has a document for is Tieout's own mirror; the document decides, not the mirror.
+mirrors as (
+
+    select distinct psa_id as psa_invoice_id
+    from {{ ref('canonical__identity') }}
+    where entity = 'invoice' and psa_id is not null and accounting_id is not null
+
+),
+
 claims as (
 
     select
@@ -89,6 +98,8 @@ time_items as (
         time_entries.is_billable,
         time_entries.is_approved or not time_entries.is_approval_required as is_approved,
         time_entries.is_deleted,
+        time_entries.psa_invoice_id,
+        time_entries.is_invoiced,
         time_entries.submitted_at,
         time_entries.approved_at,
         time_entries.rate is null as is_rate_unresolved,
@@ -124,6 +135,8 @@ expense_items as (
         expenses.is_billable,
         expenses.is_approved or not expenses.is_approval_required as is_approved,
         expenses.is_deleted,
+        expenses.psa_invoice_id,
+        expenses.is_invoiced,
         cast(null as timestamptz) as submitted_at,
         cast(null as timestamptz) as approved_at,
         false as is_rate_unresolved,
@@ -160,6 +173,8 @@ milestone_items as (
         true as is_billable,
         true as is_approved,
         milestones.is_deleted,
+        milestones.psa_invoice_id,
+        milestones.is_invoiced,
         cast(null as timestamptz) as submitted_at,
         cast(null as timestamptz) as approved_at,
         false as is_rate_unresolved,
@@ -224,6 +239,7 @@ final as (
             when items.approval_state = 'rejected' then 'rejected'
             when not coalesce(items.is_approved, false) and items.approval_state = 'captured' then 'not submitted'
             when not coalesce(items.is_approved, false) then 'submitted, not approved'
+            when mirrors.psa_invoice_id is null and (items.psa_invoice_id is not null or items.is_invoiced) then 'invoiced in the PSA, not in the ledger'
             when items.source_entity = 'time_entry' and projects.billing_type in ('fixed_fee', 'milestone') then 'covered by the fixed fee'
             when items.source_entity = 'time_entry' and projects.billing_type = 'retainer' then 'covered by the retainer'
             when deals.opportunity_id is null then 'project has no won deal'
@@ -266,6 +282,8 @@ final as (
         on items.project_id = deals.project_id
     left join claims
         on items.stack = claims.stack and items.source_reference = claims.source_reference
+    left join mirrors
+        on items.psa_invoice_id = mirrors.psa_invoice_id
     left join as_of
         on items.connection = as_of.connection
 

@@ -31,6 +31,13 @@ psa_invoices as (
 
 ),
 
+psa_invoice_lines as (
+
+    select * from {{ ref('canonical__psa_invoice_line') }}
+    where not is_deleted
+
+),
+
 stacks as (
 
     select * from {{ ref('stacks') }}
@@ -60,6 +67,42 @@ record_ids as (
 
 ),
 
+-- Work of a voided document that is billed anew may still stand on the old mirror, and the PSA bills nothing twice.
+held_elsewhere as (
+
+    select
+        invoice_lines.invoice_id,
+        psa_invoices.psa_invoice_id,
+        min(coalesce(psa_invoices.invoice_number, psa_invoices.source_id)) as psa_invoice_number
+    from invoice_lines
+    inner join psa_invoice_lines
+        on
+            invoice_lines.source_entity = psa_invoice_lines.source_entity
+            and invoice_lines.source_entity_id = psa_invoice_lines.source_entity_id
+    inner join psa_invoices
+        on psa_invoice_lines.psa_invoice_id = psa_invoices.psa_invoice_id
+    where
+        invoice_lines.source_entity in ('time_entry', 'expense')
+        and not psa_invoices.is_deleted
+        and coalesce(psa_invoices.state, 'unknown') <> 'voided'
+    group by invoice_lines.invoice_id, psa_invoices.psa_invoice_id
+
+),
+
+blocked as (
+
+    select
+        held_elsewhere.invoice_id,
+        'S-6: its work still stands on the PSA''s invoice ' || string_agg(held_elsewhere.psa_invoice_number, ', ' order by held_elsewhere.psa_invoice_number)
+        || '; cancel that in the PSA' as reason
+    from held_elsewhere
+    left join mirrors
+        on held_elsewhere.invoice_id = mirrors.invoice_id
+    where mirrors.psa_invoice_id is null
+    group by held_elsewhere.invoice_id
+
+),
+
 -- Only what is issued gets a mirror; a mirror that is there hears of the voiding as well (S-6).
 final as (
 
@@ -67,7 +110,7 @@ final as (
         invoices.external_key as invoice_key,
         stacks.psa_connection as _connection,
         psa_invoices.source_id as _target_id,
-        cast(null as varchar) as _hold_reason,
+        blocked.reason as _hold_reason,
         {{ source_refs([('invoices', 'invoice')]) }} as _source_refs,
         projects.source_id as workspace_id,
         'Ledger invoice ' || coalesce(invoices.invoice_number, invoices.source_id) as message,
@@ -89,6 +132,8 @@ final as (
         on invoices.project_id = projects.project_id
     left join stacks
         on invoices.stack = stacks.stack
+    left join blocked
+        on invoices.invoice_id = blocked.invoice_id
     left join mirrors
         on invoices.invoice_id = mirrors.invoice_id
     left join psa_invoices
