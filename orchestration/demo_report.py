@@ -50,7 +50,7 @@ def text(outcomes: Sequence[Any], *, seconds: float) -> str:
             ["", "created", "updated", "waiting or held", "refused"],
             [
                 [
-                    name.removeprefix("sync_").replace("__", " ").replace("_", " "),
+                    report.plain(name),
                     done["created"] or "",
                     done["updated"] or "",
                     (done["held"] + done["parked"]) or "",

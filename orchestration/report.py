@@ -42,7 +42,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     """A plain table of fixed width, for terminals and logs alike."""
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        drawn.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=not drawn.columns
+        )
     for row in rows:
         drawn.add_row(*["" if value is None else str(value) for value in row])
     paper = io.StringIO()
@@ -91,33 +93,33 @@ def merged(outcomes: Sequence[Any]) -> dict[str, dict[str, Any]]:
 
 
 def run_text(outcomes: Sequence[Any]) -> str:
-    """One table: per sync what was created, updated, held..., money by currency, calls against the fewest possible."""
-    lines = []
+    """Per sync what was created, updated and left waiting, calls against the fewest possible, and money by currency."""
+    parts = []
     reports = merged(outcomes)
+    shown = ["created", "updated", "unchanged", "waiting", "refused", "uncertain"]
     if reports:
-        lines.append(
-            table(
-                f"Written back in {len(outcomes)} pass{'es' if len(outcomes) != 1 else ''}",
-                ["sync", *SYNC_COLUMNS, "calls/fewest", "amount"],
-                [
-                    [
-                        name.removeprefix("sync_"),
-                        *[report[column] or "" for column in SYNC_COLUMNS],
-                        f"{report['calls_used']}/{report['calls_floor']}" if report["calls_used"] else "",
-                        by_currency(report["amounts"]),
-                    ]
-                    for name, report in reports.items()
-                ],
-                right=[*SYNC_COLUMNS, "calls/fewest"],
-            )
-        )
-        lines.append(f"{sum(outcome.write_calls for outcome in outcomes)} write calls")
+        rows = []
+        for name, report in reports.items():
+            counts = {**report, "waiting": report["held"] + report["parked"] + report["pending"]}
+            calls = f"{report['calls_used']}/{report['calls_floor']}" if report["calls_used"] else ""
+            rows.append([plain(name), *[counts[column] or "" for column in shown], calls])
+        title = f"Written back in {len(outcomes)} pass{'es' if len(outcomes) != 1 else ''}"
+        columns = ["sync", *shown, "calls/fewest"]
+        parts.append(table(title, columns, rows, right=columns[1:]))
+        money_rows = [
+            [plain(name), by_currency(report["amounts"])] for name, report in reports.items() if report["amounts"]
+        ]
+        if money_rows:
+            parts.append(table("", ["money written", "by currency"], money_rows))
+        parts.append(f"{sum(outcome.write_calls for outcome in outcomes)} write calls")
     for outcome in outcomes:
-        for failure in outcome.failures:
-            lines.append(f"FAILED {failure}")
-    if not lines:
-        lines.append("done")
-    return "\n\n".join(lines)
+        parts.extend(f"FAILED {failure}" for failure in outcome.failures)
+    return "\n\n".join(parts) or "done"
+
+
+def plain(sync: str) -> str:
+    """`sync_kantata__external_payment` -> `kantata external payment`."""
+    return sync.removeprefix("sync_").replace("__", " ").replace("_", " ")
 
 
 def status_document() -> dict[str, Any]:
@@ -146,23 +148,26 @@ def status_document() -> dict[str, Any]:
     return document
 
 
+_TIE_OUT_ROWS = {
+    "approved_amount": "approved work in the PSA",
+    "billed_amount": "  of it billed",
+    "unbilled_amount": "  of it not billed yet, each with a reason",
+    "ledger_line_amount": "ledger lines that name it",
+    "invoice_net_amount": "invoices in the ledger, net",
+    "psa_invoice_amount": "their mirrors in the PSA",
+    "paid_amount": "paid",
+    "credited_amount": "credited",
+    "open_amount": "open",
+    "tie_out_difference": "DIFFERENCE",
+}
+
+
 def tie_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The finance lead's table: PSA value, billed, invoiced, paid, open, and the difference that must be 0.00."""
-    names = ["approved", "billed", "unbilled", "ledger_line", "invoice_net", "psa_invoice", "paid", "open"]
-    return table(
-        "Tie-out, by currency",
-        ["stack", "currency", *[name.replace("_", " ") for name in names], "difference"],
-        [
-            [
-                row["stack"],
-                row["currency"],
-                *[money(row[f"{name}_amount"]) for name in names],
-                money(row["tie_out_difference"]),
-            ]
-            for row in rows
-        ],
-        right=[*[name.replace("_", " ") for name in names], "difference"],
-    )
+    """The finance lead's table, a column per stack and currency: PSA, ledger, payments, and what must be 0.00."""
+    stacks = {row["stack"] for row in rows}
+    heads = [row["currency"] if len(stacks) == 1 else f"{row['stack']} {row['currency']}" for row in rows]
+    body = [[label, *[money(row[name]) for row in rows]] for name, label in _TIE_OUT_ROWS.items()]
+    return table("Tie-out, by currency", ["", *heads], body, right=heads)
 
 
 def waiting_text(rows: Sequence[Mapping[str, Any]]) -> str:
