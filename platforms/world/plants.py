@@ -381,8 +381,11 @@ class Plan:
 
     def _august(self, project: Project) -> tuple[list[Work], list[Work]]:
         last = calendars.month_end(date(int(LATE_MONTH[:4]), int(LATE_MONTH[4:]), 1))
-        hours = [w for w in self.world.psa.billable_hours(project.id, last) if project.start and project.end]
-        hours = [w for w in hours if w.day.strftime("%Y%m") == LATE_MONTH and project.start <= w.day <= project.end]  # type: ignore[operator]
+        start, end = project.start, project.end
+        hours: list[Work] = []
+        if start is not None and end is not None:
+            worked = self.world.psa.billable_hours(project.id, last)
+            hours = [w for w in worked if w.day.strftime("%Y%m") == LATE_MONTH and start <= w.day <= end]
         return hours, [
             w for w in self.world.psa.billable_expenses(project.id, last) if w.day.strftime("%Y%m") == LATE_MONTH
         ]

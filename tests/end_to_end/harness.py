@@ -150,7 +150,7 @@ class Firm:
             self.injected["partial_batch"] += failed
             return failed
 
-        it.faults.decide, it.faults.partial = decided, partly  # type: ignore[method-assign]
+        it.faults.decide, it.faults.partial = decided, partly  # type: ignore[method-assign]  # watched, not changed
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

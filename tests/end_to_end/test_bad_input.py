@@ -83,7 +83,7 @@ def change_something(firm: Firm, platform: str) -> str:
 
 def in_warehouse(firm: Firm, question: str) -> Any:
     with duckdb.connect(str(pipelines.home_of(firm.home.root).warehouse), read_only=True) as database:
-        return database.execute(question).fetchone()[0]  # type: ignore[index]
+        return database.execute(question).fetchall()[0][0]
 
 
 def refused_then_healed(firm: Firm, platform: str, **variables: str) -> str:

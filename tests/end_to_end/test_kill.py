@@ -47,14 +47,14 @@ def killed_while_applying(firm: Firm, request: int, delay: float) -> bool:
                 time.sleep(delay)
                 break
         else:
-            assert process.returncode == 0, process.stderr.read().decode()  # type: ignore[union-attr]
+            assert process.returncode == 0, process.stderr.read().decode()  # type: ignore[union-attr]  # it was given a pipe
         process.send_signal(signal.SIGKILL)
         return process.wait(timeout=30) == -signal.SIGKILL
     finally:
         firm.on_request = None
         process.kill()
         process.wait()
-        process.stderr.close()  # type: ignore[union-attr]
+        process.stderr.close()  # type: ignore[union-attr]  # it was given a pipe
 
 
 def disturbed(built: Path, undisturbed: Path, root: Path, chance: random.Random, kills: int) -> Counter[str]:
