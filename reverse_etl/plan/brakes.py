@@ -22,9 +22,7 @@ class BrakePulled:
     message: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.message}. Look at `tieout plan`, then `tieout approve {self.sync}` or change the model"
-        )
+        return f"{self.message}. Look at `tieout plan`, then `tieout approve {self.sync}` or change the model"
 
 
 def pulled(sync: str, brakes: Brakes, tally: Tally) -> BrakePulled | None:
