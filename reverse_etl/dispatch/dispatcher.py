@@ -408,15 +408,28 @@ class Dispatcher:
                 if moves[-1].to is State.confirmed:
                     records.append(self._known(r, there[0].target_id, there[0].version))
                     done.append((r, there[0].target_id))
+        self._keep_read_back(moves, records, cases, [r for r, _ in done])
+        self._count_done(target, done, created=None)
+
+    def _keep_read_back(
+        self,
+        moves: Sequence[Move],
+        records: Sequence[Known],
+        cases: Sequence[Case],
+        done: Sequence[_Ready],
+        turned: Sequence[Move] = (),
+    ) -> None:
+        """What a look at the platform taught, in one transaction; `turned` are creates that become updates."""
         with self.journal.write(self.sync.name) as tx:
             self.journal.move(tx, moves)
+            if turned:
+                self.journal.turn_into_updates(tx, turned)
             self.journal.remember(tx, records)
             open_cases(self.journal, tx, cases)
-            self._close_done(tx, [r for r, _ in done])
+            self._close_done(tx, done)
         with self._lock:
             self.tallies.refused += len(cases)
             self.tallies.confirmed_by_read_back += len(done)
-        self._count_done(target, done, created=None)
 
     def _found(self, r: _Ready, there: Found) -> Move:
         """One record is there: is it what we wanted, or does it take another update?"""
@@ -537,7 +550,7 @@ class Dispatcher:
         moves: list[Move] = []
         records: list[Known] = []
         cases: list[Case] = []
-        done: list[tuple[_Ready, str]] = []
+        done: list[_Ready] = []
         for r in chunk:
             there = found[r.row.key]
             if not there:
@@ -559,18 +572,11 @@ class Dispatcher:
                     )
                 )
                 records.append(self._known(r, there[0].target_id, there[0].version))
-                done.append((r, there[0].target_id))
+                done.append(r)
             else:
                 needed.append(replace(r, row=replace(r.row, adopt=False)))
         if moves:
-            with self.journal.write(self.sync.name) as tx:
-                self.journal.move(tx, moves)
-                self.journal.remember(tx, records)
-                open_cases(self.journal, tx, cases)
-                self._close_done(tx, [r for r, _ in done])
-            with self._lock:
-                self.tallies.refused += len(cases)
-                self.tallies.confirmed_by_read_back += len(done)
+            self._keep_read_back(moves, records, cases, done)
         return needed
 
     def _absent(self, target: Target, chunk: Sequence[_Ready]) -> list[_Ready]:
@@ -600,15 +606,7 @@ class Dispatcher:
             else:
                 turned.append(move)
         if moves or turned:
-            with self.journal.write(self.sync.name) as tx:
-                self.journal.move(tx, moves)
-                self.journal.turn_into_updates(tx, turned)
-                self.journal.remember(tx, records)
-                open_cases(self.journal, tx, cases)
-                self._close_done(tx, [r for r, _ in done])
-            with self._lock:
-                self.tallies.refused += len(cases)
-                self.tallies.confirmed_by_read_back += len(done)
+            self._keep_read_back(moves, records, cases, [r for r, _ in done], turned)
             self._count_done(target, done, created=False)
         return absent
 
