@@ -1,0 +1,1 @@
+"""Tryton: CRM, projects and accounting in one system, over JSON-RPC."""
