@@ -11,7 +11,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export RUNTIME__DLTHUB_TELEMETRY := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test dev lint format lock clean benchmark proof foreign-env
+.PHONY: help setup demo test test-tryton dev lint format lock clean benchmark proof foreign-env tryton-env
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,11 @@ demo: setup ## the whole loop against local sandboxes, with a report at the end
 	@$(BIN)/tieout demo
 
 test: setup ## all tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not benchmark and not slow" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not benchmark and not slow and not tryton" tests
+
+test-tryton: setup ## the tests against a real Tryton server (a minute more for its own environment)
+	@$(BIN)/python -m platforms.tryton.server prepare
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "tryton and not slow" tests
 
 dev: setup ## Dagster UI on http://127.0.0.1:3000 against the sandboxes
 	@$(BIN)/tieout dev
@@ -50,10 +54,14 @@ format: setup ## rewrite Python and SQL in the house style
 
 lock: $(READY) ## resolve the dependencies again (hashes, no addresses)
 	@$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --all-extras --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	@$(BIN)/python -m uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate platforms/tryton/server/requirements.in -o platforms/tryton/server/requirements.lock
 
 foreign-env: setup ## install the clients written by others that the tests drive
 	@tests/platforms/foreign/prepare.sh
 	@tests/platforms/foreign/prepare-tap-mavenlink.sh
+
+tryton-env: setup ## install a real Tryton into .venv-tryton and prepare a firm's books for it
+	@$(BIN)/python -m platforms.tryton.server prepare
 
 benchmark: setup ## measure ingestion, build, plan and dispatch on the medium firm, and print it
 	@$(BIN)/python -m tests.benchmarks
@@ -62,5 +70,5 @@ proof: setup ## exactly-one over 50 seeds with faults, and 50 kills (tens of min
 	@$(BIN)/python -m pytest -m slow tests/end_to_end -s
 
 clean: ## remove the environment, the demo's state and every build product
-	@rm -rf .venv .venv-foreign .venv-tap-mavenlink .tieout .tieout-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dbt_project/target dbt_project/logs tests/platforms/foreign/node_modules
+	@rm -rf .venv .venv-foreign .venv-tap-mavenlink .venv-tryton .tieout .tieout-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dbt_project/target dbt_project/logs tests/platforms/foreign/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
