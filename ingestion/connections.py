@@ -87,6 +87,11 @@ def names() -> list[str]:
     return sorted(name for name in found if not _is_off(_value(providers, name, "enabled")))
 
 
+def configured_names() -> list[str]:
+    """Those of `names` that have any setting in the environment or a file, sorted."""
+    return sorted(set(names()) & _configured_names(_providers()))
+
+
 def platform_of(name: str) -> str:
     """The platform of a connection, without looking at its other settings. Raises ConfigError for an unknown name."""
     configured = _value(_providers(), name, "platform")

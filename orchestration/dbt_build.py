@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestration import stacks
 from orchestration.home import DBT_PROJECT_DIR
 from platforms.kit.secrets import mask
 
@@ -54,6 +55,7 @@ def run(arguments: Sequence[str], *, warehouse: Path, logs: Path, manifest_stamp
 
     logs.mkdir(parents=True, exist_ok=True)
     common = ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
+    common += ["--target-path", str(stacks.target_path()), *stacks.dbt_arguments()]
     # Global options stand before the command.
     options = ["--quiet", "--log-path", str(logs), "--log-level-file", "warn", "--no-use-colors", "--no-write-json"]
     with _one_at_a_time:

@@ -6,15 +6,14 @@ records that models name by key, and the legal entities of the stacks a connecti
 
 from __future__ import annotations
 
-import csv
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from orchestration import manifest
-from orchestration.home import DBT_PROJECT_DIR, home
+from orchestration import manifest, stacks
+from orchestration.home import home
 from platforms.kit.errors import PlatformError
 
 # A person is waiting: a platform that cannot be reached is asked twice, not six times.
@@ -37,28 +36,19 @@ def requirements(connection: str, platform: str) -> dict[str, Any]:
             writes.setdefault(sync.object, set()).update(sync.fields.values())
             if sync.mode is not Mode.update:
                 creates.add(sync.object)
-    entities = [code for stack in stacks_of(connection) for code in stack["legal_entities"].split("|") if code]
     return {
         "read": reading.of(platform),
         "write": {name: sorted(fields) for name, fields in sorted(writes.items())},
         "create": sorted(creates),
-        "records": reading.records(platform, list(dict.fromkeys(entities))),
+        "records": reading.records(platform, stacks.legal_entities_of(connection)),
     }
-
-
-def stacks_of(connection: str) -> list[dict[str, str]]:
-    """The rows of the seed `stacks` that name this connection in any role."""
-    with (DBT_PROJECT_DIR / "seeds" / "stacks.csv").open(encoding="utf-8", newline="") as file:
-        rows = [{key: value or "" for key, value in row.items()} for row in csv.DictReader(file)]
-    return [row for row in rows if any(row[column] == connection for column in row if column.endswith("_connection"))]
 
 
 def examine(names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One result per connection: its findings, each with level, what and fix. A connection that fails is a finding."""
-    from ingestion import connections
 
     manifest.prepare()
-    return [{"connection": name, "findings": _findings(name)} for name in names or connections.names()]
+    return [{"connection": name, "findings": _findings(name)} for name in names or stacks.all_connections()]
 
 
 def _findings(name: str) -> list[dict[str, str]]:
@@ -72,11 +62,18 @@ def _findings(name: str) -> list[dict[str, str]]:
             client.api.max_attempts = _ATTEMPTS
             for found in connection.spec.examine(client, requirements(name, connection.platform)):
                 findings.append({"level": found.level, "what": found.what, "fix": found.fix})
-        if not stacks_of(name):
+        platform = stacks.connections().get(name, connection.platform)
+        if platform != connection.platform:
+            findings.append({
+                "level": "error",
+                "what": f"the stacks call this connection {platform}, its settings call it {connection.platform}",
+                "fix": f"Correct `connections.{name}.platform` in the stacks or in the settings.",
+            })  # fmt: skip
+        if not stacks.stacks_of(name):
             findings.append({
                 "level": "warning",
                 "what": "no stack names this connection: it is read, but takes part in no mart and no write-back",
-                "fix": "Add it to dbt_project/seeds/connections.csv and to a row of dbt_project/seeds/stacks.csv.",
+                "fix": "Add it to `connections` and to one of `stacks` (vars of dbt_project/dbt_project.yml).",
             })  # fmt: skip
     except (PlatformError, IngestionError) as error:
         findings.append({"level": "error", "what": error.message, "fix": error.next_step})

@@ -6,7 +6,6 @@ Importing dbt takes about 7 s, so nothing here runs when the manifest is newer t
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from orchestration import stacks
 from orchestration.home import DBT_EXECUTABLE, DBT_PROJECT_DIR
 
 # Folders whose change makes the manifest stale.
@@ -25,8 +25,8 @@ class ManifestError(Exception):
 
 
 def manifest_path() -> Path:
-    """Where dbt writes manifest.json: under `DBT_TARGET_PATH` when set, else in the project's target folder."""
-    return Path(os.environ.get("DBT_TARGET_PATH") or DBT_PROJECT_DIR / "target") / "manifest.json"
+    """Where dbt writes manifest.json: in dbt's target folder, which each stacks file has one of."""
+    return stacks.target_path() / "manifest.json"
 
 
 def is_stale() -> bool:
@@ -46,7 +46,8 @@ def prepare() -> Path:
     if is_stale():
         parse = subprocess.run(
             [str(DBT_EXECUTABLE), "--quiet", "parse", "--project-dir", str(DBT_PROJECT_DIR),
-             "--profiles-dir", str(DBT_PROJECT_DIR)],
+             "--profiles-dir", str(DBT_PROJECT_DIR), "--target-path", str(stacks.target_path()),
+             *stacks.dbt_arguments()],
             capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if parse.returncode:

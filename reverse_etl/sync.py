@@ -109,6 +109,8 @@ class SyncSettings:
     brakes: Brakes = Brakes()
     depends_on: tuple[str, ...] = ()
     owner: str = ""
+    field_group: str = ""
+    """Whose business the written fields are (O-1): a stack's `owners` name the role with the last word on the group."""
     link: str = ""
     """Address of a record with `{id}` in it; '' = ask the target."""
     description: str = ""
@@ -141,6 +143,7 @@ _KNOWN_KEYS = {
     "depends_on",
     "owner",
     "link",
+    "field_group",
 }
 _NAME = re.compile(r"sync_[a-z0-9]+__[a-z0-9_]+")
 
@@ -288,6 +291,7 @@ def read_sync(name: str, node: Mapping[str, Any], raw: Mapping[str, Any]) -> Syn
         depends_on=read.names("depends_on"),
         owner=read.text("owner", ""),
         link=link,
+        field_group=read.text("field_group", ""),
         description=str(node.get("description") or ""),
     )
     if not settings.owner:

@@ -1,28 +1,23 @@
-{#- Platforms that can fill a role (var platforms); the role 'any' means all of them, each once. -#}
-{% macro platforms_in(role) -%}
-    {%- set found = [] -%}
-    {%- for candidate, platforms in var('platforms').items() if role in ('any', candidate) -%}
-        {%- for platform in platforms if platform not in found -%}
-            {%- do found.append(platform) -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(found) }}
-{%- endmacro %}
-
-
 {#-
-    A contract model out of what each platform gives: `<entity>__from_<platform>` for every platform in the role, only
-    rows of connections that hold the role in some stack, each column in the contract's order and type.
-    `stack` and `source_link` are added here; a platform's model gives `source_path`, the part of the link after the host.
+    A contract model out of what each platform gives: `<entity>__from_<platform>` for every connected platform in the
+    role that keeps such records (var not_kept), only rows of connections that hold the role in some stack, each column
+    in the contract's order and type. A role that nothing fills gives no rows.
+    `stack_group`, `stack` (by legal entity, where `by_legal_entity` says that the rows name one) and `source_link` are added here; a platform's
+    model gives `source_path`, the part of the link after the host.
 -#}
-{% macro canonical_union(entity, role) -%}
+{% macro canonical_union(entity, role, by_legal_entity=false) -%}
+{%- set added = ['stack_group', 'stack', 'source_link'] -%}
+{%- set platforms = [] -%}
+{%- for platform in platforms_in(role) if entity not in var('not_kept').get(platform, []) -%}
+    {%- do platforms.append(platform) -%}
+{%- endfor -%}
 with
 
 connections as (
 
     select
         connection,
-        stack,
+        stack_group,
         link_base
     from {{ ref('int_connections_with_roles') }}
     {%- if role != 'any' %}
@@ -32,9 +27,9 @@ connections as (
 ),
 
 records as (
-    {% for platform in platforms_in(role) %}
+    {% for platform in platforms %}
     select
-        {%- for column in model.columns.values() if column.name not in ('stack', 'source_link') %}
+        {%- for column in model.columns.values() if column.name not in added %}
         cast({{ column.name }} as {{ column.data_type }}) as {{ column.name }},
         {%- endfor %}
         source_path
@@ -43,14 +38,23 @@ records as (
 
     union all
     {% endif %}
+    {%- else %}
+    select
+        {%- for column in model.columns.values() if column.name not in added %}
+        cast(null as {{ column.data_type }}) as {{ column.name }},
+        {%- endfor %}
+        cast(null as varchar) as source_path
+    where false
     {%- endfor %}
 
 )
 
 select
     {%- for column in model.columns.values() %}
-    {%- if column.name == 'stack' %}
-    connections.stack
+    {%- if column.name == 'stack_group' %}
+    connections.stack_group
+    {%- elif column.name == 'stack' %}
+    coalesce(by_legal_entity.stack, alone.stack) as stack
     {%- elif column.name == 'source_link' %}
     connections.link_base || records.source_path as source_link
     {%- else %}
@@ -61,6 +65,18 @@ select
 from records
 inner join connections
     on records.connection = connections.connection
+{%- if by_legal_entity %}
+left join {{ ref('int_stack_legal_entities') }} as by_legal_entity
+    on
+        records.connection = by_legal_entity.connection
+        and records.legal_entity_code = by_legal_entity.legal_entity_code
+        and by_legal_entity.role = '{{ role }}'
+left join {{ ref('int_stack_legal_entities') }} as alone
+    on
+        records.connection = alone.connection
+        and alone.legal_entity_code is null
+        and alone.role = '{{ role }}'
+{%- endif %}
 {%- endmacro %}
 
 

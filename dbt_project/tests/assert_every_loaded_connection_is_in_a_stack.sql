@@ -5,4 +5,4 @@ select
     connection,
     platform
 from {{ ref('canonical__as_of') }}
-where stack is null
+where stack_group is null

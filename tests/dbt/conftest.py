@@ -25,6 +25,7 @@ class Dbt:
         self.project = PROJECT
         self.warehouse = folder / "warehouse.duckdb"
         self.target = folder / "target"
+        self.vars: dict[str, Any] = {}
 
     def run(self, *arguments: str) -> Any:
         """Invoke dbt and return its result object; the caller asserts on `.success`."""
@@ -43,7 +44,8 @@ class Dbt:
         before = os.environ.get("TIEOUT_WAREHOUSE")
         os.environ["TIEOUT_WAREHOUSE"] = str(self.warehouse)
         try:
-            return dbtRunner().invoke([*arguments, *places, "--quiet"])
+            given = ["--vars", json.dumps(self.vars)] if self.vars else []
+            return dbtRunner().invoke([*arguments, *places, *given, "--quiet"])
         finally:
             from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 

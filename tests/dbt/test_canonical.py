@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from raw_warehouse import RawWarehouse
 
-LOWER_HALF = ["resource_type:seed", "staging", "canonical", "intermediate.identity", "intermediate.contract"]
+LOWER_HALF = ["resource_type:seed", "staging", "canonical", "intermediate.stacks", "intermediate.identity", "intermediate.contract"]
 STACK = {"salesforce": "salesforce", "kantata": "kantata", "netsuite": "netsuite"}
 DAY = date(2026, 2, 3)
 MADE = datetime(2026, 2, 3, 9, 0, tzinfo=UTC)
@@ -185,13 +185,17 @@ def test_a_second_stack_is_configuration_alone(
     new_dbt: Callable[[str], Any], failures_of: Callable[[Any], dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dbt = new_dbt("stacks")
-    project = dbt.folder / "project"
-    shutil.copytree(dbt.project, project, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
-    with (project / "seeds" / "stacks.csv").open("a") as stacks:
-        stacks.write("acquired,Acquired,sf_two,kantata_two,netsuite_two,US\n")
-    with (project / "seeds" / "connections.csv").open("a") as connections:
-        connections.write("sf_two,salesforce,https://two.example\nkantata_two,kantata,\nnetsuite_two,netsuite,\n")
-    dbt.project = project
+    vars = yaml.safe_load((dbt.project / "dbt_project.yml").read_text())["vars"]
+    acquired = {"label": "Acquired", "crm": "sf_two", "psa": "kantata_two", "accounting": "netsuite_two"}
+    dbt.vars = {
+        "stacks": {**vars["stacks"], "acquired": {**acquired, "legal_entities": ["US"]}},
+        "connections": {
+            **vars["connections"],
+            "sf_two": {"platform": "salesforce", "link_base": "https://two.example"},
+            "kantata_two": {"platform": "kantata"},
+            "netsuite_two": {"platform": "netsuite"},
+        },
+    }
     second = {"sf_two": "salesforce", "kantata_two": "kantata", "netsuite_two": "netsuite"}
     with RawWarehouse(dbt.warehouse, connections={**STACK, **second}) as raw:
         same = {"id": "A1", "name": "Acme", "vat_number__c": "GB1", "is_deleted": False}
@@ -210,13 +214,13 @@ def test_a_second_stack_is_configuration_alone(
         if "configured to warn" not in v
     }
     assert not errors
-    accounts = dbt.query("select account_id, stack, source_link from canonical.canonical__account order by 1")
+    accounts = dbt.query("select account_id, stack_group, source_link from canonical.canonical__account order by 1")
     assert [tuple(row.values()) for row in accounts] == [
         ("salesforce:A1", "main", None),
         ("sf_two:A1", "acquired", "https://two.example/A1"),
     ]
     linked = dbt.query(
-        "select stack, crm_id, accounting_id from canonical.canonical__identity"
+        "select stack_group, crm_id, accounting_id from canonical.canonical__identity"
         " where accounting_id is not null order by 1"
     )
     assert [tuple(row.values()) for row in linked] == [

@@ -285,4 +285,4 @@ def test_a_second_org_that_no_stack_names_is_warned_of(serve: Serve, monkeypatch
     assert told.status == 0
     ((what, fix),) = told.wrong("kantata_emea", "warning").items()
     assert "no stack names this connection" in what
-    assert "stacks.csv" in fix
+    assert "dbt_project.yml" in fix

@@ -9,7 +9,7 @@ import dagster as dg
 from dagster_dbt import DbtProject, dbt_assets
 
 from ingestion import pipelines
-from orchestration import dbt_build, keys, manifest
+from orchestration import dbt_build, keys, manifest, stacks
 from orchestration.home import DBT_PROJECT_DIR, home
 from orchestration.translators import ModelTranslator
 
@@ -54,7 +54,7 @@ class BuildConfig(dg.Config):
 @dbt_assets(
     manifest=manifest.prepare(),
     dagster_dbt_translator=ModelTranslator(),
-    project=DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR),
+    project=DbtProject(project_dir=DBT_PROJECT_DIR, profiles_dir=DBT_PROJECT_DIR, target_path=stacks.target_path()),
     pool=keys.WAREHOUSE_POOL,
     name="dbt_models",
 )

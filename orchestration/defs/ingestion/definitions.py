@@ -11,17 +11,21 @@ import dagster as dg
 from dagster_dlt import dlt_assets
 
 from ingestion import connections, pipelines, sources
-from orchestration import keys, progress
+from orchestration import keys, progress, stacks
 from orchestration.home import home
 from orchestration.translators import RawTableTranslator
-from platforms.kit import registry
 
 
 def connections_of(platform: str) -> list[str]:
     """Connections that feed a platform's dataset; our own journal feeds `raw_tieout`."""
     if platform == keys.JOURNAL:
         return [keys.JOURNAL]
-    return [name for name in connections.names() if connections.platform_of(name) == platform]
+    return [name for name in stacks.all_connections() if connections.platform_of(name) == platform]
+
+
+def platforms_read() -> list[str]:
+    """Platforms that some connection is of, sorted."""
+    return sorted({connections.platform_of(name) for name in stacks.all_connections()})
 
 
 class ReadConfig(dg.Config):
@@ -82,5 +86,5 @@ def metadata_of(reports: list[pipelines.LoadReport], table: str) -> dict[str, An
 
 
 defs = dg.Definitions(
-    assets=[raw_assets(platform) for platform in [*registry.platform_names(), keys.JOURNAL]],
+    assets=[raw_assets(platform) for platform in [*platforms_read(), keys.JOURNAL]],
 )

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from ingestion import connections, pipelines
-from orchestration import execution, keys, manifest, policies
+from ingestion import pipelines
+from orchestration import execution, keys, manifest, policies, stacks
 from orchestration.decisive import decisive_names
 from orchestration.defs.dbt_project.definitions import dbt_models
 from orchestration.home import home
@@ -127,5 +127,5 @@ def change_sensor(connection: str) -> dg.SensorDefinition:
 defs = dg.Definitions(
     jobs=[LOOP_JOB, SLICE_JOB, NIGHTLY_JOB],
     schedules=[sweep, nightly],
-    sensors=[change_sensor(name) for name in connections.names()],
+    sensors=[change_sensor(name) for name in stacks.all_connections()],
 )

@@ -36,6 +36,6 @@ execute = True
 model = SimpleNamespace(
     columns={
         name: SimpleNamespace(name=name, data_type="text")
-        for name in ("record_id", "connection", "stack", "source_link")
+        for name in ("record_id", "connection", "stack_group", "source_link")
     }
 )

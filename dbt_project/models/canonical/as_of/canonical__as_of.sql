@@ -27,7 +27,7 @@ final as (
     select
         observations.connection,
         observations.platform,
-        connections.stack,
+        connections.stack_group,
         observations.observed_at as as_of_at,
         {{ business_date('observations.observed_at') }} as as_of_date,
         observations.loaded_at

@@ -76,7 +76,7 @@ invoice_links as (
 customers as (
 
     select
-        companies.stack,
+        companies.stack_group,
         'customer' as entity,
         companies.account_id as crm_id,
         companies.company_id,
@@ -98,7 +98,7 @@ customers as (
     union all
 
     select
-        parties.stack,
+        parties.stack_group,
         'customer' as entity,
         cast(null as text) as crm_id,
         cast(null as text) as company_id,
@@ -113,7 +113,7 @@ customers as (
         cast(null as decimal(5, 4)) as accounting_confidence
     from parties
     left join party_links
-        on parties.party_id = party_links.right_id
+        on parties.party_id = party_links.right_id and parties.role = party_links.right_role
     where parties.role <> 'crm' and party_links.right_id is null
 
 ),
@@ -121,7 +121,7 @@ customers as (
 project_identities as (
 
     select
-        opportunities.stack,
+        opportunities.stack_group,
         'project' as entity,
         opportunities.opportunity_id as crm_id,
         psa_links.record_id as psa_id,
@@ -145,7 +145,7 @@ projects_all as (
     union all
 
     select
-        projects.stack,
+        projects.stack_group,
         'project' as entity,
         cast(null as text) as crm_id,
         projects.project_id as psa_id,
@@ -162,7 +162,7 @@ projects_all as (
     union all
 
     select
-        ledger_projects.stack,
+        ledger_projects.stack_group,
         'project' as entity,
         cast(null as text) as crm_id,
         cast(null as text) as psa_id,
@@ -181,7 +181,7 @@ projects_all as (
 invoices_all as (
 
     select
-        coalesce(invoices.stack, psa_invoices.stack) as stack,
+        coalesce(invoices.stack_group, psa_invoices.stack_group) as stack_group,
         'invoice' as entity,
         psa_invoices.psa_invoice_id as psa_id,
         invoices.invoice_id as accounting_id,
@@ -202,7 +202,7 @@ invoices_all as (
 every_entity as (
 
     select
-        stack,
+        stack_group,
         entity,
         crm_id,
         company_id,
@@ -221,7 +221,7 @@ every_entity as (
     union all
 
     select
-        projects_all.stack,
+        projects_all.stack_group,
         projects_all.entity,
         projects_all.crm_id,
         cast(null as text) as company_id,
@@ -246,7 +246,7 @@ every_entity as (
     union all
 
     select
-        stack,
+        stack_group,
         entity,
         cast(null as text) as crm_id,
         cast(null as text) as company_id,
@@ -268,7 +268,7 @@ final as (
 
     select
         entity || '|' || coalesce(crm_id, '') || '|' || coalesce(psa_id, '') || '|' || coalesce(accounting_id, '') as identity_id,
-        stack,
+        stack_group,
         entity,
         crm_id,
         company_id,

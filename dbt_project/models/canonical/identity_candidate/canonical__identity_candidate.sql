@@ -10,10 +10,11 @@ linked as (
 
     select
         right_id,
+        right_role,
         max(left_id) as left_id
     from links
     where judgement = 'linked'
-    group by right_id
+    group by right_id, right_role
 
 ),
 
@@ -21,8 +22,8 @@ linked as (
 final as (
 
     select
-        links.left_id || '|' || links.right_id as identity_candidate_id,
-        links.stack,
+        links.left_id || '|' || links.right_role || '|' || links.right_id as identity_candidate_id,
+        links.stack_group,
         'customer' as entity,
         'crm' as left_role,
         links.left_id,
@@ -35,7 +36,7 @@ final as (
         links.confidence
     from links
     left join linked
-        on links.right_id = linked.right_id
+        on links.right_id = linked.right_id and links.right_role = linked.right_role
     where
         linked.right_id is null
         and links.judgement <> 'linked'

@@ -9,8 +9,8 @@ links as (
 final as (
 
     select
-        left_id || '|' || right_id as identity_conflict_id,
-        stack,
+        left_id || '|' || right_role || '|' || right_id as identity_conflict_id,
+        stack_group,
         'customer' as entity,
         left_id,
         right_id,

@@ -1,1 +1,1 @@
-{{ canonical_union('opportunity', role='crm') }}
+{{ canonical_union('opportunity', role='crm', by_legal_entity=true) }}

@@ -1,1 +1,1 @@
-{{ canonical_union('project', role='psa') }}
+{{ canonical_union('project', role='psa', by_legal_entity=true) }}

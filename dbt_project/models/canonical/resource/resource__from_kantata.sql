@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 with
 
 users as (

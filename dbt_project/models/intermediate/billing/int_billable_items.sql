@@ -67,13 +67,13 @@ mirrors as (
 claims as (
 
     select
-        stack,
+        stack_group,
         source_reference,
         min(invoice_key) as invoice_key,
         min(invoice_id) as invoice_id,
         count(*) as claim_count
     from {{ ref('int_billing_claims') }}
-    group by stack, source_reference
+    group by stack_group, source_reference
 
 ),
 
@@ -84,7 +84,7 @@ time_items as (
         'time_entry' as source_entity,
         time_entries.time_entry_id as source_entity_id,
         time_entries.project_id,
-        time_entries.stack,
+        time_entries.stack_group,
         time_entries.connection,
         time_entries.source_id,
         time_entries.source_version,
@@ -121,7 +121,7 @@ expense_items as (
         'expense' as source_entity,
         expenses.expense_id as source_entity_id,
         expenses.project_id,
-        expenses.stack,
+        expenses.stack_group,
         expenses.connection,
         expenses.source_id,
         expenses.source_version,
@@ -155,7 +155,7 @@ milestone_items as (
         'milestone' as source_entity,
         milestones.milestone_id as source_entity_id,
         milestones.project_id,
-        milestones.stack,
+        milestones.stack_group,
         milestones.connection,
         milestones.source_id,
         milestones.source_version,
@@ -216,7 +216,8 @@ final as (
         items.source_entity,
         items.source_entity_id,
         items.project_id,
-        items.stack,
+        items.stack_group,
+        projects.stack,
         items.connection,
         items.source_id,
         items.source_version,
@@ -281,7 +282,7 @@ final as (
     left join deals
         on items.project_id = deals.project_id
     left join claims
-        on items.stack = claims.stack and items.source_reference = claims.source_reference
+        on items.stack_group = claims.stack_group and items.source_reference = claims.source_reference
     left join mirrors
         on items.psa_invoice_id = mirrors.psa_invoice_id
     left join as_of

@@ -15,15 +15,10 @@ invoice_lines as (
 
 ),
 
-entries as (
+sent_lines as (
 
-    select * from {{ ref('stg_tieout__entries') }}
-
-),
-
-as_of as (
-
-    select * from {{ ref('canonical__as_of') }}
+    select * from {{ ref('canonical__sent_invoice_line') }}
+    where state in ('sent', 'uncertain', 'confirmed', 'settled')
 
 ),
 
@@ -37,7 +32,7 @@ ledger_lines as (
         invoices.invoice_id,
         invoices.external_key as invoice_key,
         invoices.state,
-        invoices.stack
+        invoices.stack_group
     from invoice_lines
     inner join invoices
         on invoice_lines.invoice_id = invoices.invoice_id
@@ -62,34 +57,17 @@ ledger_keys as (
 
 ),
 
-on_their_way as (
-
-    select
-        entries.connection,
-        entries.key as invoice_key,
-        unnest({{ invoice_lines_of('entries.fields_json') }}) as line
-    from entries
-    left join ledger_keys
-        on entries.connection = ledger_keys.connection and entries.key = ledger_keys.external_key
-    where
-        entries.object = 'invoice'
-        and entries.verb = 'create'
-        and entries.key like 'INV|_%' escape '|'
-        and entries.state in ('sent', 'uncertain', 'confirmed', 'settled')
-        and ledger_keys.external_key is null
-
-),
-
 journal_lines as (
 
     select
-        {{ invoice_line_value('on_their_way.line', 'source_reference') }} as source_reference,
-        cast({{ invoice_line_value('on_their_way.line', 'amount') }} as decimal(20, 4)) as amount,
-        on_their_way.invoice_key,
-        as_of.stack
-    from on_their_way
-    left join as_of
-        on on_their_way.connection = as_of.connection
+        sent_lines.source_reference,
+        sent_lines.amount,
+        sent_lines.invoice_key,
+        sent_lines.stack_group
+    from sent_lines
+    left join ledger_keys
+        on sent_lines.connection = ledger_keys.connection and sent_lines.invoice_key = ledger_keys.external_key
+    where ledger_keys.external_key is null
 
 ),
 
@@ -102,7 +80,7 @@ final as (
         invoice_id,
         invoice_key,
         state,
-        stack
+        stack_group
     from ledger_lines
 
     union all
@@ -114,9 +92,8 @@ final as (
         cast(null as varchar) as invoice_id,
         invoice_key,
         'on_its_way' as state,
-        stack
+        stack_group
     from journal_lines
-    where source_reference is not null
 
 )
 

@@ -42,7 +42,7 @@ accounting_periods as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ ref('int_stacks') }}
 
 ),
 

@@ -54,14 +54,14 @@ by_project as (
 by_opportunity as (
 
     select
-        opportunities.stack,
+        opportunities.stack_group,
         opportunities.source_id,
         min(identities.psa_id) as project_id
     from opportunities
     inner join identities
         on opportunities.opportunity_id = identities.crm_id
     where identities.psa_id is not null
-    group by opportunities.stack, opportunities.source_id
+    group by opportunities.stack_group, opportunities.source_id
 
 ),
 
@@ -76,10 +76,10 @@ found as (
     left join by_ledger_project
         on invoices.ledger_project_id = by_ledger_project.ledger_project_id
     left join projects
-        on invoices.stack = projects.stack and invoices.project_reference = projects.source_id
+        on invoices.stack_group = projects.stack_group and invoices.project_reference = projects.source_id
     left join by_opportunity
         on
-            invoices.stack = by_opportunity.stack
+            invoices.stack_group = by_opportunity.stack_group
             and invoices.external_key like 'INV|_%' escape '|'
             and {{ text_part('invoices.external_key', '_', 2) }} = by_opportunity.source_id
 
@@ -113,11 +113,13 @@ final as (
         found.invoice_date,
         found.due_date,
         found.connection,
-        found.stack,
+        found_projects.stack,
         found.source_id,
         found.source_version,
         found.is_deleted
     from found
+    left join projects as found_projects
+        on found.project_id = found_projects.project_id
     left join by_project
         on found.project_id = by_project.project_id
     where found.project_id is not null

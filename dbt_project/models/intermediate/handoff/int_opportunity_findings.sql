@@ -54,15 +54,21 @@ currencies as (
 
 ),
 
+stacks as (
+
+    select * from {{ ref('int_stacks') }}
+
+),
+
 resources as (
 
     select
-        stack,
+        connection,
         email,
         count(*) as people
     from {{ ref('canonical__resource') }}
     where is_active and not is_deleted and email is not null
-    group by stack, email
+    group by connection, email
 
 ),
 
@@ -109,17 +115,19 @@ facts as (
         on opportunities.account_id = companies.account_id
     left join accounts
         on companies.company_id = accounts.account_id
+    left join stacks
+        on opportunities.stack = stacks.stack
     left join legal_entities
         on
-            opportunities.stack = legal_entities.stack
+            stacks.accounting_connection = legal_entities.connection
             and opportunities.legal_entity_code = legal_entities.code
     left join currencies
         on
-            opportunities.stack = currencies.stack
+            stacks.accounting_connection = currencies.connection
             and opportunities.currency = currencies.currency
     left join resources
         on
-            opportunities.stack = resources.stack
+            stacks.psa_connection = resources.connection
             and opportunities.delivery_lead_email = resources.email
     left join line_totals
         on opportunities.opportunity_id = line_totals.opportunity_id

@@ -15,6 +15,12 @@ customers as (
 
 ),
 
+clients as (
+
+    select * from {{ ref('canonical__client') }}
+
+),
+
 legal_entities as (
 
     select * from {{ ref('canonical__legal_entity') }}
@@ -28,7 +34,8 @@ final as (
         candidates.left_id as company_id,
         candidates.right_id as record_id,
         candidates.right_role as role,
-        candidates.stack,
+        coalesce(customers.connection, clients.connection) as connection,
+        candidates.stack_group,
         legal_entities.code as legal_entity_code,
         customers.currency,
         candidates.rule || ': account ' || coalesce(candidates.left_name, '?') || ' (' || candidates.left_id || ') may be '
@@ -36,7 +43,9 @@ final as (
         || coalesce(candidates.right_name, '?') || ' (' || candidates.right_id || '): ' || candidates.reason || '; a person decides' as reason
     from candidates
     left join customers
-        on candidates.right_id = customers.customer_id
+        on candidates.right_role = 'accounting' and candidates.right_id = customers.customer_id
+    left join clients
+        on candidates.right_role = 'psa' and candidates.right_id = clients.client_id
     left join legal_entities
         on customers.legal_entity_id = legal_entities.legal_entity_id
 

@@ -19,11 +19,11 @@ opportunity_lines as (
 minor_units as (
 
     select
-        stack,
+        stack_group,
         currency,
         min(minor_units) as minor_units
     from {{ ref('canonical__currency') }}
-    group by stack, currency
+    group by stack_group, currency
 
 ),
 
@@ -89,7 +89,7 @@ retainers as (
         {{ months_between('deals.contract_start_date', 'deals.contract_end_date') }} as month_count
     from deals
     left join minor_units
-        on deals.stack = minor_units.stack and deals.currency = minor_units.currency
+        on deals.stack_group = minor_units.stack_group and deals.currency = minor_units.currency
     where deals.billing_type = 'retainer'
 
 ),

@@ -50,28 +50,66 @@ projects as (
 
 ),
 
--- A company is one client and, per legal entity and currency, one customer, however often it stands in the CRM (C-6, C-7).
+stacks as (
+
+    select * from {{ ref('int_stacks') }}
+
+),
+
+-- A company is one client of a PSA and, per legal entity and currency, one customer of a ledger, however often it stands in
+-- the CRM (C-6, C-7). A ledger that keeps one customer for all entities or currencies names none.
 clients as (
 
     select
-        company_id,
-        min(psa_id) as client_id
-    from {{ ref('canonical__identity') }}
-    where entity = 'customer' and company_id is not null
-    group by company_id
+        identities.company_id,
+        clients.connection,
+        min(identities.psa_id) as client_id
+    from {{ ref('canonical__identity') }} as identities
+    inner join {{ ref('canonical__client') }} as clients
+        on identities.psa_id = clients.client_id
+    where identities.entity = 'customer' and identities.company_id is not null
+    group by identities.company_id, clients.connection
 
 ),
 
 customers as (
 
     select
-        company_id,
-        legal_entity_code,
-        currency,
-        min(accounting_id) as customer_id
-    from {{ ref('canonical__identity') }}
-    where entity = 'customer' and company_id is not null and accounting_id is not null
-    group by company_id, legal_entity_code, currency
+        identities.company_id,
+        identities.legal_entity_code,
+        identities.currency,
+        identities.accounting_id as customer_id,
+        customers.connection
+    from {{ ref('canonical__identity') }} as identities
+    inner join {{ ref('canonical__customer') }} as customers
+        on identities.accounting_id = customers.customer_id
+    where identities.entity = 'customer' and identities.company_id is not null
+
+),
+
+customers_of_deals as (
+
+    select
+        opportunities.opportunity_id,
+        customers.customer_id,
+        row_number() over (
+            partition by opportunities.opportunity_id
+            order by
+                case when customers.legal_entity_code is not null then 1 else 2 end,
+                case when customers.currency is not null then 1 else 2 end,
+                customers.customer_id
+        ) as preference
+    from opportunities
+    inner join companies
+        on opportunities.account_id = companies.account_id
+    inner join stacks
+        on opportunities.stack = stacks.stack
+    inner join customers
+        on
+            companies.company_id = customers.company_id
+            and stacks.accounting_connection = customers.connection
+            and coalesce(customers.legal_entity_code, opportunities.legal_entity_code) = opportunities.legal_entity_code
+            and coalesce(customers.currency, opportunities.currency) = opportunities.currency
 
 ),
 
@@ -85,10 +123,11 @@ client_doubts as (
 
     select
         company_id,
+        connection,
         string_agg(reason, '; ' order by record_id) as reasons
     from possible_duplicates
     where role = 'psa'
-    group by company_id
+    group by company_id, connection
 
 ),
 
@@ -101,10 +140,13 @@ customer_doubts as (
     from opportunities
     inner join companies
         on opportunities.account_id = companies.account_id
+    inner join stacks
+        on opportunities.stack = stacks.stack
     inner join possible_duplicates
         on
             companies.company_id = possible_duplicates.company_id
             and possible_duplicates.role = 'accounting'
+            and stacks.accounting_connection = possible_duplicates.connection
             and coalesce(possible_duplicates.legal_entity_code, opportunities.legal_entity_code) = opportunities.legal_entity_code
             and coalesce(possible_duplicates.currency, opportunities.currency) = opportunities.currency
     group by opportunities.opportunity_id
@@ -120,14 +162,14 @@ final as (
         projects.project_id,
         projects.ledger_project_id,
         clients.client_id,
-        customers.customer_id,
+        customers_of_deals.customer_id,
         'ACC_' || accounts.source_id || '_' || opportunities.legal_entity_code || '_' || opportunities.currency as customer_key,
         'PRJ_' || opportunities.source_id as ledger_project_key,
         accounts.source_id as company_source_id,
         findings.blocking_reasons,
         findings.warnings,
         case when clients.client_id is null then client_doubts.reasons end as client_hold_reason,
-        case when customers.customer_id is null then customer_doubts.reasons end as customer_hold_reason,
+        case when customers_of_deals.customer_id is null then customer_doubts.reasons end as customer_hold_reason,
         opportunities.name,
         opportunities.state,
         opportunities.stage_name,
@@ -160,6 +202,7 @@ final as (
         opportunities.stage_changed_at,
         opportunities.won_at,
         opportunities.connection,
+        opportunities.stack_group,
         opportunities.stack,
         opportunities.source_id,
         opportunities.source_version,
@@ -179,15 +222,14 @@ final as (
         on opportunities.account_id = companies.account_id
     left join accounts
         on companies.company_id = accounts.account_id
+    left join stacks
+        on opportunities.stack = stacks.stack
     left join clients
-        on companies.company_id = clients.company_id
-    left join customers
-        on
-            companies.company_id = customers.company_id
-            and opportunities.legal_entity_code = customers.legal_entity_code
-            and opportunities.currency = customers.currency
+        on companies.company_id = clients.company_id and stacks.psa_connection = clients.connection
+    left join customers_of_deals
+        on opportunities.opportunity_id = customers_of_deals.opportunity_id and customers_of_deals.preference = 1
     left join client_doubts
-        on companies.company_id = client_doubts.company_id
+        on companies.company_id = client_doubts.company_id and stacks.psa_connection = client_doubts.connection
     left join customer_doubts
         on opportunities.opportunity_id = customer_doubts.opportunity_id
 

@@ -2,13 +2,13 @@ with
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ ref('int_stacks') }}
 
 ),
 
 connections as (
 
-    select * from {{ ref('connections') }}
+    select * from {{ ref('int_connections') }}
 
 ),
 
@@ -16,6 +16,7 @@ roles as (
 
     select
         stack,
+        stack_group,
         crm_connection as connection,
         'crm' as role
     from stacks
@@ -24,6 +25,7 @@ roles as (
 
     select
         stack,
+        stack_group,
         psa_connection as connection,
         'psa' as role
     from stacks
@@ -32,18 +34,19 @@ roles as (
 
     select
         stack,
+        stack_group,
         accounting_connection as connection,
         'accounting' as role
     from stacks
 
 ),
 
--- One connection may fill several roles of its stack, as an ERP does.
+-- One connection may fill several roles of its stack, as an ERP does, and serve several stacks of its group.
 final as (
 
     select
         roles.connection,
-        max(roles.stack) as stack,
+        max(roles.stack_group) as stack_group,
         max(connections.platform) as platform,
         max(nullif(connections.link_base, '')) as link_base,
         coalesce(bool_or(roles.role = 'crm'), false) as has_crm_role,

@@ -28,7 +28,7 @@ represented as (
         case
             when tax_number is not null and tax_country is not null
                 then first_value(party_id) over (
-                    partition by stack, tax_number, tax_country
+                    partition by stack_group, tax_number, tax_country
                     order by source_created_at, party_id
                     rows between unbounded preceding and unbounded following
                 )
@@ -43,7 +43,7 @@ final as (
     select
         accounts.account_id,
         coalesce(represented.company_id, survivors.survivor_id) as company_id,
-        accounts.stack,
+        accounts.stack_group,
         accounts.source_id,
         accounts.account_id <> coalesce(represented.company_id, survivors.survivor_id) as is_alias,
         parties.party_id is not null as is_current

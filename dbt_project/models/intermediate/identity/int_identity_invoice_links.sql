@@ -23,7 +23,7 @@ stored_references as (
 found as (
 
     select
-        invoices.stack,
+        invoices.stack_group,
         psa_invoices.psa_invoice_id,
         invoices.invoice_id,
         'O-5' as rule,
@@ -35,13 +35,13 @@ found as (
     inner join invoices
         on
             (stored_references.service_reference = invoices.external_key or stored_references.service_reference = invoices.source_id)
-            and psa_invoices.stack = invoices.stack
+            and psa_invoices.stack_group = invoices.stack_group
     where not psa_invoices.is_deleted and not invoices.is_deleted
 
     union all
 
     select
-        invoices.stack,
+        invoices.stack_group,
         psa_invoices.psa_invoice_id,
         invoices.invoice_id,
         'I-10' as rule,
@@ -52,7 +52,7 @@ found as (
         on
             psa_invoices.invoice_number = invoices.invoice_number
             and psa_invoices.currency = invoices.currency
-            and psa_invoices.stack = invoices.stack
+            and psa_invoices.stack_group = invoices.stack_group
     where not psa_invoices.is_deleted and not invoices.is_deleted and invoices.invoice_type = 'invoice'
 
 ),
@@ -82,7 +82,7 @@ ranked as (
 final as (
 
     select
-        stack,
+        stack_group,
         psa_invoice_id,
         invoice_id,
         rule,

@@ -30,7 +30,7 @@ parties as (
     select
         'crm' as role,
         account_id as party_id,
-        stack,
+        stack_group,
         name,
         legal_name as compared_name,
         tax_id,
@@ -49,7 +49,7 @@ parties as (
     select
         'psa' as role,
         client_id as party_id,
-        stack,
+        stack_group,
         name,
         name as compared_name,
         tax_id,
@@ -68,7 +68,7 @@ parties as (
     select
         'accounting' as role,
         customers.customer_id as party_id,
-        customers.stack,
+        customers.stack_group,
         customers.name,
         customers.name as compared_name,
         customers.tax_id,
@@ -102,7 +102,7 @@ final as (
     select
         role,
         party_id,
-        stack,
+        stack_group,
         name,
         normalised_name,
         normalised_tax_id,

@@ -32,7 +32,7 @@ ranked_by_record as (
 
     select
         *,
-        row_number() over (partition by right_id order by rule_rank, left_id) as record_preference
+        row_number() over (partition by right_id, right_role order by rule_rank, left_id) as record_preference
     from judged
     where judgement = 'linked'
 
@@ -63,7 +63,8 @@ chosen as (
 
     select
         left_id,
-        right_id
+        right_id,
+        right_role
     from ranked_by_account
     where (right_role = 'accounting' and customer_preference = 1) or (right_role = 'psa' and client_preference = 1)
 
@@ -72,7 +73,7 @@ chosen as (
 final as (
 
     select
-        judged.stack,
+        judged.stack_group,
         judged.left_id,
         judged.left_name,
         judged.left_tax_id,
@@ -93,7 +94,10 @@ final as (
         end as judgement
     from judged
     left join chosen
-        on judged.left_id = chosen.left_id and judged.right_id = chosen.right_id
+        on
+            judged.left_id = chosen.left_id
+            and judged.right_id = chosen.right_id
+            and judged.right_role = chosen.right_role
 
 )
 

@@ -30,7 +30,8 @@ references_to_accounts as (
 
     select
         entity_id,
-        stack,
+        case entity when 'client' then 'psa' else 'accounting' end as role,
+        stack_group,
         case when service_model = 'external_key' then {{ text_part('service_reference', '_', 2) }} else service_reference end as account_source_id
     from {{ ref('canonical__external_reference') }}
     where entity in ('client', 'customer') and service_name = 'tieout' and not is_deleted
@@ -49,6 +50,7 @@ stored as (
     select
         companies.account_id as left_id,
         others.party_id as right_id,
+        others.role as right_role,
         'C-1.1' as rule,
         1 as rule_rank,
         1.0 as confidence
@@ -56,9 +58,23 @@ stored as (
     inner join companies
         on
             references_to_accounts.account_source_id = companies.source_id
-            and references_to_accounts.stack = companies.stack
+            and references_to_accounts.stack_group = companies.stack_group
     inner join others
-        on references_to_accounts.entity_id = others.party_id
+        on references_to_accounts.entity_id = others.party_id and references_to_accounts.role = others.role
+
+    union all
+
+    -- one platform in several roles: the account and the other record are the same row of it
+    select
+        accounts.party_id as left_id,
+        others.party_id as right_id,
+        others.role as right_role,
+        'C-1.1' as rule,
+        1 as rule_rank,
+        1.0 as confidence
+    from accounts
+    inner join others
+        on accounts.party_id = others.party_id
 
 ),
 
@@ -67,6 +83,7 @@ decided as (
     select
         accounts.party_id as left_id,
         others.party_id as right_id,
+        others.role as right_role,
         'C-4' as rule,
         2 as rule_rank,
         1.0 as confidence
@@ -84,13 +101,14 @@ same_tax_id as (
     select
         accounts.party_id as left_id,
         others.party_id as right_id,
+        others.role as right_role,
         'C-1.2' as rule,
         3 as rule_rank,
         0.99 as confidence
     from accounts
     inner join others
         on
-            accounts.stack = others.stack
+            accounts.stack_group = others.stack_group
             and accounts.tax_number = others.tax_number
             and coalesce(accounts.tax_country, others.tax_country, '') = coalesce(others.tax_country, accounts.tax_country, '')
 
@@ -101,13 +119,14 @@ same_domain as (
     select
         accounts.party_id as left_id,
         others.party_id as right_id,
+        others.role as right_role,
         'C-1.3' as rule,
         4 as rule_rank,
         case when accounts.country_code = coalesce(others.country_code, others.tax_country) then 0.95 else 0.85 end as confidence
     from accounts
     inner join others
         on
-            accounts.stack = others.stack
+            accounts.stack_group = others.stack_group
             and accounts.domain = others.domain
 
 ),
@@ -117,26 +136,27 @@ same_name as (
     select
         accounts.party_id as left_id,
         others.party_id as right_id,
+        others.role as right_role,
         'C-1.4' as rule,
         5 as rule_rank,
         case when accounts.country_code = coalesce(others.country_code, others.tax_country) then 0.9 else 0.8 end as confidence
     from accounts
     inner join others
         on
-            accounts.stack = others.stack
+            accounts.stack_group = others.stack_group
             and accounts.normalised_name = others.normalised_name
 
 ),
 
 named_or_better as (
 
-    select right_id from stored
+    select right_id, right_role from stored
     union
-    select right_id from decided
+    select right_id, right_role from decided
     union
-    select right_id from same_tax_id
+    select right_id, right_role from same_tax_id
     union
-    select right_id from same_name
+    select right_id, right_role from same_name
 
 ),
 
@@ -147,13 +167,14 @@ scored_names as (
     select
         accounts.party_id as left_id,
         others.party_id as right_id,
+        others.role as right_role,
         cast({{ likeness('accounts.normalised_name', 'others.normalised_name') }} as decimal(9, 8)) as score
     from others
     left join named_or_better
-        on others.party_id = named_or_better.right_id
+        on others.party_id = named_or_better.right_id and others.role = named_or_better.right_role
     inner join accounts
         on
-            others.stack = accounts.stack
+            others.stack_group = accounts.stack_group
             and substr(others.normalised_name, 1, 2) = substr(accounts.normalised_name, 1, 2)
     where
         named_or_better.right_id is null
@@ -165,7 +186,7 @@ ranked_names as (
 
     select
         *,
-        row_number() over (partition by right_id order by score desc, left_id asc) as score_rank
+        row_number() over (partition by right_id, right_role order by score desc, left_id asc) as score_rank
     from scored_names
 
 ),
@@ -175,6 +196,7 @@ similar_name as (
     select
         left_id,
         right_id,
+        right_role,
         'C-1.5' as rule,
         6 as rule_rank,
         round(0.75 * score, 4) as confidence
@@ -205,11 +227,12 @@ best as (
     select
         companies.company_id as left_id,
         found.right_id,
+        found.right_role,
         found.rule,
         found.rule_rank,
         found.confidence,
         row_number() over (
-            partition by companies.company_id, found.right_id
+            partition by companies.company_id, found.right_id, found.right_role
             order by found.rule_rank asc, found.confidence desc
         ) as preference
     from found
@@ -240,7 +263,7 @@ separated as (
 final as (
 
     select
-        accounts.stack,
+        accounts.stack_group,
         kept.left_id,
         accounts.name as left_name,
         accounts.normalised_tax_id as left_tax_id,
@@ -263,7 +286,7 @@ final as (
         ) as has_conflicting_tax_ids,
         coalesce(accounts.country_code = coalesce(others.country_code, others.tax_country), false) as has_same_country,
         separated.right_id is not null as is_decided_not_same,
-        count(*) over (partition by kept.right_id, kept.rule_rank) as accounts_found_by_rule,
+        count(*) over (partition by kept.right_id, kept.right_role, kept.rule_rank) as accounts_found_by_rule,
         count(*) over (
             partition by kept.left_id, others.role, others.legal_entity_code, others.currency, kept.rule_rank
         ) as others_found_by_rule
@@ -271,7 +294,7 @@ final as (
     inner join accounts
         on kept.left_id = accounts.party_id
     inner join others
-        on kept.right_id = others.party_id
+        on kept.right_id = others.party_id and kept.right_role = others.role
     left join separated
         on kept.left_id = separated.left_id and kept.right_id = separated.right_id
 

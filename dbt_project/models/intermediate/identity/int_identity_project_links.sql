@@ -29,7 +29,7 @@ stored_references as (
 found as (
 
     select
-        opportunities.stack,
+        opportunities.stack_group,
         opportunities.opportunity_id,
         'psa' as role,
         projects.project_id as record_id,
@@ -42,13 +42,13 @@ found as (
     inner join opportunities
         on
             stored_references.service_reference = opportunities.source_id
-            and projects.stack = opportunities.stack
+            and projects.stack_group = opportunities.stack_group
     where stored_references.entity = 'project' and not projects.is_deleted
 
     union all
 
     select
-        opportunities.stack,
+        opportunities.stack_group,
         opportunities.opportunity_id,
         'psa' as role,
         projects.project_id as record_id,
@@ -59,13 +59,13 @@ found as (
     inner join projects
         on
             opportunities.reported_project_id = projects.source_id
-            and opportunities.stack = projects.stack
+            and opportunities.stack_group = projects.stack_group
     where not projects.is_deleted
 
     union all
 
     select
-        opportunities.stack,
+        opportunities.stack_group,
         opportunities.opportunity_id,
         'accounting' as role,
         ledger_projects.ledger_project_id as record_id,
@@ -76,7 +76,7 @@ found as (
     inner join opportunities
         on
             {{ text_part('ledger_projects.external_key', '_', 2) }} = opportunities.source_id
-            and ledger_projects.stack = opportunities.stack
+            and ledger_projects.stack_group = opportunities.stack_group
     where ledger_projects.external_key like 'PRJ|_%' escape '|' and not ledger_projects.is_deleted
 
 ),
@@ -107,7 +107,7 @@ ranked as (
 final as (
 
     select
-        stack,
+        stack_group,
         opportunity_id,
         role,
         record_id,

@@ -26,6 +26,7 @@ work as (
 
     select
         invoice_lines.invoice_id,
+        max(items.stack) as stack,
         max(items.service_date) as service_end_date,
         {{ business_date('max(items.submitted_at)') }} as last_submitted_date,
         {{ business_date('max(items.approved_at)') }} as last_approved_date
@@ -42,6 +43,7 @@ dated as (
 
     select
         invoices.*,
+        work.stack,
         work.service_end_date,
         work.last_submitted_date,
         work.last_approved_date,

@@ -21,14 +21,13 @@ invoices as (
 
 legal_entities as (
 
-    select * from {{ ref('canonical__legal_entity') }}
+    select * from {{ ref('int_legal_entity_stacks') }}
 
 ),
 
 summed as (
 
     select
-        stack,
         legal_entity_id,
         currency,
         max(as_of_date) as as_of_date,
@@ -43,7 +42,7 @@ summed as (
         ) as trailing_sales_amount,
         {{ days_between(add_months('max(as_of_date)', '-3'), 'max(as_of_date)') }} as trailing_days
     from invoices
-    group by stack, legal_entity_id, currency
+    group by legal_entity_id, currency
 
 ),
 
@@ -52,8 +51,8 @@ final as (
     select
         summed.legal_entity_id || '|' || summed.currency as receivables_id,
         summed.legal_entity_id,
-        summed.stack,
-        legal_entities.name as legal_entity_name,
+        legal_entities.stack,
+        legal_entities.legal_entity_name,
         summed.currency,
         summed.open_amount,
         summed.current_amount,

@@ -84,7 +84,7 @@ final as (
     select
         measured.resource_id || '|' || cast(measured.month_start as varchar) as utilization_id,
         measured.resource_id,
-        resources.stack,
+        resources.stack_group,
         resources.name as resource_name,
         {{ hours_of('measured.minutes') }} as worked_hours,
         {{ hours_of('measured.billable_minutes') }} as billable_hours,

@@ -7,7 +7,7 @@ conflicts as (
     select
         'conflict' as kind,
         identity_conflict_id as mismatch_id,
-        stack,
+        stack_group,
         left_id,
         right_id,
         cast(null as varchar) as left_name,
@@ -25,7 +25,7 @@ candidates as (
     select
         'to decide' as kind,
         identity_candidate_id as mismatch_id,
-        stack,
+        stack_group,
         left_id,
         right_id,
         left_name,
@@ -70,7 +70,7 @@ stray_references as (
     select
         'stray reference' as kind,
         customers.customer_id as mismatch_id,
-        customers.stack,
+        customers.stack_group,
         identities.company_id as left_id,
         customers.customer_id as right_id,
         accounts.name as left_name,
@@ -84,7 +84,7 @@ stray_references as (
     inner join accounts
         on identities.company_id = accounts.account_id
     left join companies
-        on customers.stack = companies.stack and customers.account_reference = companies.source_id
+        on customers.stack_group = companies.stack_group and customers.account_reference = companies.source_id
     where companies.company_id is null or companies.company_id <> identities.company_id
 
 ),

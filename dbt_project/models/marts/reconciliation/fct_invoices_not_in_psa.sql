@@ -26,6 +26,12 @@ mirrors as (
 
 ),
 
+legal_entities as (
+
+    select * from {{ ref('int_legal_entity_stacks') }}
+
+),
+
 source_lines as (
 
     select
@@ -41,7 +47,7 @@ compared as (
 
     select
         invoices.invoice_id,
-        invoices.stack,
+        legal_entities.stack,
         invoices.source_link,
         invoices.invoice_number,
         invoices.external_key,
@@ -67,6 +73,8 @@ compared as (
         on invoices.invoice_id = mirrors.invoice_id
     left join psa_invoices
         on mirrors.psa_invoice_id = psa_invoices.psa_invoice_id
+    left join legal_entities
+        on invoices.legal_entity_id = legal_entities.legal_entity_id
     left join source_lines
         on invoices.invoice_id = source_lines.invoice_id
 

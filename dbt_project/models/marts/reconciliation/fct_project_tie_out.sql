@@ -81,18 +81,18 @@ worked as (
 claimed as (
 
     select
-        billing_claims.stack,
+        coalesce(items.stack, invoices.stack) as stack,
         coalesce(items.project_id, invoices.project_id) as project_id,
         coalesce(invoices.currency, items.currency) as currency,
         sum(billing_claims.amount) as ledger_line_amount,
         coalesce(sum(billing_claims.amount) filter (where billing_claims.invoice_id is null), 0) as on_its_way_amount
     from billing_claims
     left join items
-        on billing_claims.stack = items.stack and billing_claims.source_reference = items.source_reference
+        on billing_claims.stack_group = items.stack_group and billing_claims.source_reference = items.source_reference
     left join invoices
         on billing_claims.invoice_id = invoices.invoice_id
     where items.project_id is not null or invoices.project_id is not null
-    group by billing_claims.stack, coalesce(items.project_id, invoices.project_id), coalesce(invoices.currency, items.currency)
+    group by coalesce(items.stack, invoices.stack), coalesce(items.project_id, invoices.project_id), coalesce(invoices.currency, items.currency)
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per amount that a fit won deal bills by date or completion, on projects that Tieout makes (H-7).
 
 with
@@ -27,7 +29,7 @@ planned_projects as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('psa', 'kantata') }} as written
 
 ),
 
@@ -80,7 +82,7 @@ final as (
     from planned
     inner join deals
         on planned.opportunity_id = deals.opportunity_id
-    left join stacks
+    inner join stacks
         on deals.stack = stacks.stack
     left join currencies
         on stacks.accounting_connection = currencies.connection and planned.currency = currencies.currency

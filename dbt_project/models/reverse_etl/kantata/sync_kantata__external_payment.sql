@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per invoice that the ledger holds as wholly paid and the PSA's mirror does not: its payment in the PSA (S-8).
 
 with
@@ -45,6 +47,12 @@ mirrors as (
 
 ),
 
+stacks as (
+
+    select * from {{ stacks_written('psa', 'kantata') }} as written
+
+),
+
 final as (
 
     select
@@ -65,6 +73,8 @@ final as (
         on mirrors.psa_invoice_id = psa_invoices.psa_invoice_id
     inner join projects
         on paid.project_id = projects.project_id
+    inner join stacks
+        on projects.stack = stacks.stack
     left join currencies
         on paid.connection = currencies.connection and paid.currency = currencies.currency
 

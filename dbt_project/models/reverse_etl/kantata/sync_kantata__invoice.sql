@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per issued ledger invoice of a PSA project: the PSA's mirror of it, so that billed hours show as billed (S-6, S-8).
 
 with
@@ -40,7 +42,7 @@ psa_invoice_lines as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('psa', 'kantata') }} as written
 
 ),
 
@@ -130,7 +132,7 @@ final as (
         on invoices.invoice_id = record_ids.invoice_id
     inner join projects
         on invoices.project_id = projects.project_id
-    left join stacks
+    inner join stacks
         on invoices.stack = stacks.stack
     left join blocked
         on invoices.invoice_id = blocked.invoice_id

@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per line of a fit won deal whose project Tieout makes: the task on which its work is logged (H-9).
 
 with
@@ -27,7 +29,7 @@ planned_projects as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('psa', 'kantata') }} as written
 
 ),
 
@@ -100,7 +102,7 @@ final as (
     from work
     inner join deals
         on work.opportunity_id = deals.opportunity_id
-    left join stacks
+    inner join stacks
         on deals.stack = stacks.stack
 
 )

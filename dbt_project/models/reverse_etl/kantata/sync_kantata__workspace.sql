@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per fit won deal: its project, with client, budget, lead, rate card and dates (H-6 to H-10).
 
 with
@@ -17,19 +19,19 @@ projects as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('psa', 'kantata') }} as written
 
 ),
 
 leads as (
 
     select
-        stack,
+        connection,
         email,
         min(source_id) as lead_id
     from {{ ref('canonical__resource') }}
     where is_active and not is_deleted and email is not null
-    group by stack, email
+    group by connection, email
 
 ),
 
@@ -76,14 +78,14 @@ final as (
         deals.contract_start_date as start_date,
         deals.contract_end_date as end_date
     from deals
-    left join stacks
+    inner join stacks
         on deals.stack = stacks.stack
     left join projects
         on deals.project_id = projects.project_id
     left join leads
-        on deals.stack = leads.stack and deals.delivery_lead_email = leads.email
+        on stacks.psa_connection = leads.connection and deals.delivery_lead_email = leads.email
     left join leads as fallback_leads
-        on deals.stack = fallback_leads.stack and fallback_leads.email = '{{ var("handoff_fallback_lead_email") }}'
+        on stacks.psa_connection = fallback_leads.connection and fallback_leads.email = '{{ var("handoff_fallback_lead_email") }}'
     left join default_cards
         on stacks.psa_connection = default_cards.connection and deals.currency = default_cards.currency
 

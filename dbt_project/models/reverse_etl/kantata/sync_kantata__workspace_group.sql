@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per company with a fit won deal: the client group that its projects belong to.
 
 with
@@ -23,7 +25,7 @@ clients as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('psa', 'kantata') }} as written
 
 ),
 
@@ -57,7 +59,7 @@ final as (
     from wanted
     inner join accounts
         on wanted.company_id = accounts.account_id
-    left join stacks
+    inner join stacks
         on wanted.stack = stacks.stack
     left join clients
         on wanted.client_id = clients.client_id

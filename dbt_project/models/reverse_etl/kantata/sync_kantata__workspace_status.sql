@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('kantata')) }}
+
 -- One row per PSA project whose billing figures differ from what it shows: invoiced, paid, open, overdue, status (S-8).
 
 with
@@ -18,7 +20,7 @@ projects as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('psa', 'kantata') }} as written
 
 ),
 
@@ -41,7 +43,7 @@ compared as (
     from figures
     inner join projects
         on figures.project_id = projects.project_id and figures.currency = projects.currency
-    left join stacks
+    inner join stacks
         on projects.stack = stacks.stack
     left join currencies
         on stacks.accounting_connection = currencies.connection and projects.currency = currencies.currency

@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('netsuite')) }}
+
 -- One row per company, legal entity and currency that a fit won deal needs in the ledger (C-5, C-7).
 
 with
@@ -41,7 +43,7 @@ payment_terms as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('accounting', 'netsuite') }} as written
 
 ),
 
@@ -121,7 +123,7 @@ final as (
     from wanted
     inner join accounts
         on wanted.company_id = accounts.account_id
-    left join stacks
+    inner join stacks
         on wanted.stack = stacks.stack
     left join customers
         on wanted.customer_id = customers.customer_id

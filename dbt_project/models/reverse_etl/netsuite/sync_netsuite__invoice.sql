@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('netsuite')) }}
+
 -- One row per draft invoice to be made: customer x entity x currency x project x service period; its lines name every source.
 
 with
@@ -57,6 +59,12 @@ lines as (
 
 ),
 
+stacks as (
+
+    select * from {{ stacks_written('accounting', 'netsuite') }} as written
+
+),
+
 final as (
 
     select
@@ -81,6 +89,8 @@ final as (
         drafts.service_from,
         drafts.service_to
     from drafts
+    inner join stacks
+        on drafts.stack = stacks.stack
     inner join lines
         on drafts.opportunity_id = lines.opportunity_id and drafts.service_period = lines.service_period
     left join projects

@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('netsuite')) }}
+
 -- One row per fit won deal: the ledger's project, to which its invoices point (H-10).
 
 with
@@ -29,7 +31,7 @@ currencies as (
 
 stacks as (
 
-    select * from {{ ref('stacks') }}
+    select * from {{ stacks_written('accounting', 'netsuite') }} as written
 
 ),
 
@@ -48,7 +50,7 @@ final as (
         deals.contract_start_date as start_date,
         deals.contract_end_date as projected_end_date
     from deals
-    left join stacks
+    inner join stacks
         on deals.stack = stacks.stack
     left join ledger_projects
         on deals.ledger_project_id = ledger_projects.ledger_project_id

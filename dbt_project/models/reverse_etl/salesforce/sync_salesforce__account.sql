@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('salesforce')) }}
+
 -- One row per account whose invoiced, paid, open or overdue totals differ from what the account shows (S-10).
 
 with
@@ -62,6 +64,13 @@ other_currencies as (
 
 ),
 
+connections as (
+
+    select distinct crm_connection as connection
+    from {{ stacks_written('crm', 'salesforce') }} as written
+
+),
+
 wanted as (
 
     select
@@ -80,6 +89,8 @@ wanted as (
         accounts.reported_overdue_amount,
         accounts.reported_other_currencies
     from accounts
+    inner join connections
+        on accounts.connection = connections.connection
     left join figures
         on accounts.account_id = figures.account_id and accounts.currency = figures.currency
     left join other_currencies

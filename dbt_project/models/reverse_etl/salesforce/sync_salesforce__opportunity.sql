@@ -1,3 +1,5 @@
+{{ config(enabled=is_connected('salesforce')) }}
+
 -- One row per won deal whose project, hand-over or billing figures differ from what the deal shows (H-2, H-13, S-10).
 
 with
@@ -17,6 +19,12 @@ projects as (
 figures as (
 
     select * from {{ ref('int_project_billing_figures') }}
+
+),
+
+stacks as (
+
+    select * from {{ stacks_written('crm', 'salesforce') }} as written
 
 ),
 
@@ -57,6 +65,8 @@ wanted as (
         deals.reported_percent_complete,
         deals.reported_last_payment_date
     from deals
+    inner join stacks
+        on deals.stack = stacks.stack
     left join projects
         on deals.project_id = projects.project_id
     left join figures

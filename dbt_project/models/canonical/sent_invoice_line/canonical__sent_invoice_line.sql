@@ -1,0 +1,1 @@
+{{ canonical_union('sent_invoice_line', role='accounting') }}
