@@ -501,8 +501,10 @@ TABLES: tuple[Table, ...] = (
     ),
 )
 
-# Of the ledger only the receivables side is read: customers' documents, and entries on receivable accounts.
+# Of the ledger only the receivables side is read: customers' documents, and entries on receivable accounts. Of the
+# work, all but the task that Tieout itself keeps as a guard when it makes projects.
 _ONLY: Mapping[str, list[Any]] = {
+    "project_work": [["comment", "not like", "tieout:guard%"]],
     "account_invoice": [["type", "=", "out"]],
     "account_invoice_line": [["invoice.type", "=", "out"]],
     "account_invoice_tax": [["invoice.type", "=", "out"]],

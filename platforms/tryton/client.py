@@ -287,7 +287,7 @@ class TrytonClient:
         self.client_context = context
         self.database = _reveal(settings["database"])
         self.user = _reveal(settings["user"])
-        base = _reveal(settings["base_url"])
+        self.base_url = base = _reveal(settings["base_url"])
         password = settings["password"]
         secret = password if isinstance(password, Secret) else Secret(password)
         self._needs_company = needs_company
