@@ -40,6 +40,7 @@ import httpx
 from filelock import FileLock
 
 from ingestion import connections, pipelines, sources
+from orchestration import stacks
 from orchestration.home import DBT_EXECUTABLE, DBT_PROJECT_DIR, PROJECT_ROOT, Home
 from platforms.kit.registry import Limits
 from platforms.kit.sandbox import registry
@@ -336,7 +337,7 @@ def read_and_built(folder: Path) -> None:
     populated(folder, cut=datetime.date(2026, 8, 23))
     firm = Firm(root=folder, limits=UNLIMITED)
     with firm, environment(firm.env):
-        for name in [*connections.names(), "tieout"]:
+        for name in [*stacks.connections(), "tieout"]:
             pipelines.run(sources.source(name, home=firm.home.root), firm.home.root)
         dbt(firm, "build", "--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
         pipelines.publish(firm.home.root)

@@ -14,8 +14,9 @@ import duckdb
 import pytest
 
 from ingestion import pipelines
+from orchestration import stacks
 from orchestration.cli import main
-from platforms.kit.registry import platform_names, spec
+from platforms.kit.registry import spec
 from tests.end_to_end.harness import UNLIMITED, Firm
 from tests.end_to_end.test_bad_input import a_page_in_the_vendors_place
 
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
 def secrets_of(firm: Firm) -> dict[str, str]:
     """Name -> secret: the secret settings of all connections (each long line of a key), and tokens that were given out."""
     env, found = firm.env, {}
-    for platform in platform_names():
+    for platform in stacks.connections().values():
         for setting in spec(platform).settings:
             value = env.get(f"CONNECTIONS__{platform.upper()}__{setting.name.upper()}")
             if setting.secret and value:
@@ -82,7 +83,7 @@ def test_no_secret_is_anywhere_after_the_loop_and_after_failures(looped: Path, t
     outputs = {file.name: file.read_text() for file in looped.glob("*.*") if file.suffix in (".json", ".stderr")}
     with Firm.copy_of(looped, tmp_path, limits=UNLIMITED) as firm:
         secrets = secrets_of(firm)
-        assert {name.partition(".")[0] for name in secrets if "." in name} == set(platform_names())
+        assert {name.partition(".")[0] for name in secrets if "." in name} == set(stacks.connections().values())
         run = click.testing.CliRunner().invoke
         with firm.here():
             for arguments in (
@@ -95,7 +96,7 @@ def test_no_secret_is_anywhere_after_the_loop_and_after_failures(looped: Path, t
                 outputs[" ".join(arguments)] = run(main, arguments).output
         # The right credentials sent to the wrong place, and refused ones: what comes back is quoted in errors.
         with a_page_in_the_vendors_place() as url:
-            wrong = {f"CONNECTIONS__{name.upper()}__BASE_URL": url for name in platform_names()}
+            wrong = {f"CONNECTIONS__{name.upper()}__BASE_URL": url for name in stacks.connections()}
             with firm.here(**wrong):
                 result = run(main, ["ingest"])
                 outputs["ingest, html"] = result.output + repr(result.exception)

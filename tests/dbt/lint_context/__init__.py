@@ -34,6 +34,7 @@ adapter = _Adapter()
 target = SimpleNamespace(type="duckdb", schema="main", name="dev")
 execute = True
 model = SimpleNamespace(
+    config={},
     columns={
         name: SimpleNamespace(name=name, data_type="text")
         for name in ("record_id", "connection", "stack_group", "source_link")
