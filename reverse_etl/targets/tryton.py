@@ -202,8 +202,11 @@ class TrytonTarget:
             if key not in answer:
                 continue
             values = {name: _dig(row, name) for name in plain}
-            if not is_id and key_field in values and self._is_text(shape, key_field):
-                values[key_field] = "\n".join(str(values[key_field]).split("\n")[1:])
+            if shape.key_field in values and self._is_text(shape, shape.key_field):
+                # The text below the key. By id nobody knows whether there is a key above it: it is not compared.
+                text = str(values.pop(shape.key_field) or "")
+                if not is_id:
+                    values[shape.key_field] = "\n".join(text.split("\n")[1:])
             shown = {name: _told(value) for name, value in {**values, **more.get(row["id"], {})}.items()}
             answer[key].append(
                 Found(key=key, target_id=row["id"], version=row.get("_timestamp"), fields=shown)
@@ -498,6 +501,8 @@ class TrytonTarget:
     def _keyed(self, shape: Shape, row: WriteRow, key_field: str, body: Record) -> None:
         """Put our key where it lives. A party keeps the code it was born with."""
         if key_field != shape.key_field:
+            if shape.key_field in body and self._is_text(shape, shape.key_field):
+                raise _RowRefused(f"{shape.key_field} holds our key: only the sync that makes the record may write it")
             return
         if self._is_text(shape, key_field):
             if row.verb is Verb.create or row.adopt or key_field in body:
