@@ -28,8 +28,8 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY) ## install everything into .venv and compile the dbt manifest
 	@$(BIN)/python -m orchestration.manifest
 
-demo: setup ## the whole loop against local sandboxes, with a report at the end
-	@$(BIN)/tieout demo
+demo: setup ## the whole loop against local sandboxes, with a report at the end (STACK=boutique: a real Tryton)
+	@$(BIN)/tieout demo $(if $(STACK),--stack $(STACK))
 
 test: setup ## all tests (under 10 minutes on 2 cores)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not benchmark and not slow and not tryton" tests

@@ -225,11 +225,31 @@ def approve(syncs: tuple[str, ...], by: str, as_json: bool) -> None:
 @main.command()
 @click.option("--scale", type=click.Choice(["tiny", "small", "medium"]), default="small", show_default=True)
 @click.option("--seed", default=7, show_default=True)
-def demo(scale: str, seed: int) -> None:
-    """The whole loop against local sandboxes, with a report at the end."""
+@click.option("--stack", default="", help="A file of dbt_project/stacks, as boutique; default: the project's stacks.")
+def demo(scale: str, seed: int, stack: str) -> None:
+    """The whole loop against local sandboxes or real servers, with a report at the end."""
     from orchestration import demo as demonstration
 
-    sys.exit(demonstration.run(scale=scale, seed=seed))
+    if stack and stack not in demonstration.stack_names():
+        raise click.ClickException(f"no stack {stack!r}; there are {', '.join(demonstration.stack_names())}.")
+    sys.exit(demonstration.run(scale=scale, seed=seed, stack=stack))
+
+
+@main.command("stacks")
+@click.option("--vars", "as_vars", is_flag=True, help="As the JSON that plain dbt takes: dbt build --vars ...")
+@click.option("--json", "as_json", is_flag=True)
+def stacks_command(as_vars: bool, as_json: bool) -> None:
+    """The stacks as configured: connections, legal entities, and who owns what."""
+    import json
+
+    from orchestration import stacks
+
+    found = stacks.variables()
+    shown = {name: found[name] for name in ("stacks", "connections")}
+    if as_vars:
+        click.echo(json.dumps({**shown, **stacks.overrides()}, sort_keys=True))
+        return
+    emit(as_json, shown, lambda: stacks.text(shown))
 
 
 @main.command()

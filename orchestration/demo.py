@@ -11,21 +11,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestration import sandboxes
-from orchestration.home import PROJECT_ROOT, Home
+from orchestration import sandboxes, stacks
+from orchestration.home import DBT_PROJECT_DIR, PROJECT_ROOT, Home
+
+if TYPE_CHECKING:
+    from platforms.kit.local import Running
 
 DEMO_HOME = PROJECT_ROOT / ".tieout-demo"
 DEV_HOME = PROJECT_ROOT / ".tieout-dev"
 
 # Long enough for the month to end, for drafts to be approved and for customers to pay them.
 CHAPTERS = ((42, "six weeks later"),)
+# Where real servers take part, work comes in the first chapter and finance in the second.
+LOCAL_CHAPTERS = ((42, "six weeks of work"), (21, "finance posts, customers pay"))
+STACKS = DBT_PROJECT_DIR / "stacks"
 
 
 @contextmanager
@@ -37,24 +43,33 @@ def chapter(title: str) -> Iterator[None]:
     click.echo(f"   ({time.monotonic() - started:.1f} s)")
 
 
-def run(*, scale: str, seed: int) -> int:
-    """The loop, twice: go-live, and six weeks on. Exit status 0 only when the books tie out."""
+def stack_names() -> list[str]:
+    """The stacks that the demo can show besides the project's own: the files in dbt_project/stacks."""
+    return sorted(file.stem for file in STACKS.glob("*.yml"))
+
+
+def run(*, scale: str, seed: int, stack: str = "") -> int:
+    """The loop, again and again while the firm lives on. Exit status 0 only when the books tie out.
+
+    `stack` names a file of dbt_project/stacks; '' = the stacks of the dbt project.
+    """
     started = time.monotonic()
-    shutil.rmtree(DEMO_HOME, ignore_errors=True)
-    where = Home(root=DEMO_HOME).prepare()
+    root = DEMO_HOME.with_name(f"{DEMO_HOME.name}-{stack}") if stack else DEMO_HOME
+    shutil.rmtree(root, ignore_errors=True)
+    where = Home(root=root).prepare()
     os.environ.update(where.environment())
+    if stack:
+        os.environ[stacks.VARIABLE] = str(STACKS / f"{stack}.yml")
     where.sandbox.mkdir(parents=True)
     outcomes: list[Any] = []
-    with chapter(f"A firm is made: scale {scale}, seed {seed}"):
-        click.echo("   " + sandboxes.describe(sandboxes.populate(where.sandbox, seed, scale)))
-    with sandboxes.start(where.sandbox, sandboxes.free_port_base(), seed=seed) as fleet:
-        os.environ.update(fleet.env)
-        for name, url in fleet.urls.items():
-            click.echo(f"   {name:11} {url}")
+    with _platforms(where, scale, seed) as local:
         outcomes += _loop("Day one: connect, read, build, plan, write back")
-        for days, title in CHAPTERS:
+        for number, (days, title) in enumerate(LOCAL_CHAPTERS if local else CHAPTERS, 1):
             with chapter(f"The firm lives on: {title}"):
-                click.echo("   " + sandboxes.describe(sandboxes.advance(where.sandbox, days)))
+                if _played():
+                    click.echo("   " + sandboxes.describe(sandboxes.advance(where.sandbox, days)))
+                for server in local.values():
+                    click.echo("   " + sandboxes.describe(server.advance(seed, number)))
             outcomes += _loop("The loop again")
         last = outcomes[-1]
     from orchestration import demo_report
@@ -64,6 +79,39 @@ def run(*, scale: str, seed: int) -> int:
     # The last pass found nothing left to write: that is what a second run would do.
     good = all(outcome.success for outcome in outcomes) and last.write_calls == 0
     return 0 if good and demo_report.ties_out() else 1
+
+
+def _played() -> bool:
+    """True when some platform of the stacks is played by a sandbox."""
+    return bool(sandboxes.specs(stacks.connections().values()))
+
+
+@contextmanager
+def _platforms(where: Home, scale: str, seed: int) -> Iterator[Mapping[str, Running]]:
+    """Everything the stacks connect to, running, with the firm in it and the environment pointing there."""
+    with ExitStack() as opened:
+        if _played():
+            with chapter(f"A firm is made: scale {scale}, seed {seed}"):
+                click.echo("   " + sandboxes.describe(sandboxes.populate(where.sandbox, seed, scale)))
+            fleet = opened.enter_context(
+                sandboxes.start(
+                    where.sandbox, sandboxes.free_port_base(), seed=seed, platforms=stacks.connections().values()
+                )
+            )
+            os.environ.update(fleet.env)
+            for name, url in fleet.urls.items():
+                click.echo(f"   {name:11} {url}")
+        with chapter("Real servers are started") if _real() else nullcontext():
+            local = opened.enter_context(sandboxes.local_servers(where.sandbox, lambda text: click.echo(f"   {text}")))
+            for name, server in local.items():
+                os.environ.update(server.environment())
+                click.echo(f"   {name:11} {server.url}")
+                click.echo("   " + sandboxes.describe(server.populate(seed)))
+        yield local
+
+
+def _real() -> bool:
+    return len(sandboxes.specs(stacks.connections().values())) < len(set(stacks.connections().values()))
 
 
 def _loop(title: str) -> Sequence[Any]:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from platforms.kit.local import Running
     from platforms.kit.sandbox.registry import SandboxSpec
     from platforms.kit.sandbox.server import Fleet
 
@@ -22,11 +27,12 @@ DEFAULT_PORT_BASE = 8700
 DEFAULT_SEED = 7
 
 
-def specs() -> list[SandboxSpec]:
-    """Every platform's sandbox."""
+def specs(platforms: Collection[str] | None = None) -> list[SandboxSpec]:
+    """Every platform's sandbox, or those of `platforms` that have one."""
     from platforms.kit.sandbox import registry
 
-    return [registry.sandbox(name) for name in registry.sandbox_names()]
+    names = [name for name in registry.sandbox_names() if platforms is None or name in platforms]
+    return [registry.sandbox(name) for name in names]
 
 
 def environment(state: Path, port_base: int, seed: int = DEFAULT_SEED) -> dict[str, str]:
@@ -75,11 +81,41 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def start(state: Path, port_base: int, *, seed: int = DEFAULT_SEED, faults: str = "none") -> Fleet:
+def start(
+    state: Path,
+    port_base: int,
+    *,
+    seed: int = DEFAULT_SEED,
+    faults: str = "none",
+    platforms: Collection[str] | None = None,
+) -> Fleet:
     """Start the sandboxes of `state`, one process each; a context manager whose `env` points Tieout at them."""
     from platforms.kit.sandbox import server
 
-    return server.start_all(specs(), state, port_base, seed=seed, faults=faults)
+    return server.start_all(specs(platforms), state, port_base, seed=seed, faults=faults)
+
+
+@contextmanager
+def local_servers(state: Path, say: Callable[[str], None]) -> Iterator[dict[str, Running]]:
+    """Real servers for those connections of the stacks whose platform has one: connection -> running server."""
+    from orchestration import stacks
+    from platforms.kit import local
+
+    today = datetime.now(UTC).date()
+    with ExitStack() as opened:
+        found: dict[str, Running] = {}
+        for connection, platform in stacks.connections().items():
+            if platform not in local.local_names():
+                continue
+            spec = local.local(platform)
+            spec.prepare(say)
+            roles = frozenset(
+                role for stack in stacks.stacks_of(connection).values() for role in stacks.ROLES
+                if stack.get(role) == connection
+            )  # fmt: skip
+            entity, *_ = stacks.legal_entities_of(connection)
+            found[connection] = opened.enter_context(spec.start(state / connection, connection, roles, entity, today))
+        yield found
 
 
 @click.group()

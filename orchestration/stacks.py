@@ -87,6 +87,21 @@ def all_connections() -> list[str]:
     return sorted({*connections(), *configured_names()})
 
 
+def text(shown: Mapping[str, Any]) -> str:
+    """The stacks as a person reads them."""
+    lines = []
+    for name, stack in shown["stacks"].items():
+        lines.append(
+            f"{name}: {stack.get('label', name)}, for {', '.join(stack.get('legal_entities', [])) or 'nobody'}"
+        )
+        for role in ROLES:
+            if connection := stack.get(role):
+                platform = shown["connections"].get(connection, {}).get("platform", "?")
+                owned = sorted(group for group, owner in stack.get("owners", {}).items() if owner == role)
+                lines.append(f"  {role:11} {connection} ({platform}); owns {', '.join(owned) or 'nothing'}")
+    return "\n".join(lines)
+
+
 def stacks_of(connection: str) -> dict[str, Mapping[str, Any]]:
     """The stacks that name this connection in some role, with their settings."""
     stacks: Mapping[str, Mapping[str, Any]] = variables()["stacks"]

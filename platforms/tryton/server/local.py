@@ -62,9 +62,7 @@ class Life:
 
 
 @contextmanager
-def start(
-    state: Path, connection: str, roles: frozenset[str], legal_entity: str, today: date
-) -> Iterator[Life]:
+def start(state: Path, connection: str, roles: frozenset[str], legal_entity: str, today: date) -> Iterator[Life]:
     """A server of its own in `state`, with books for the legal entity; stopped at the end."""
     books = Firm(code=legal_entity, country=legal_entity)
     with RunningServer(state, environment.template(books), firm=books) as server:
