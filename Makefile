@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 setup: $(READY) ## install everything into .venv and compile the dbt manifest
 	@$(BIN)/python -m orchestration.manifest
 
-demo: setup ## the whole loop against local sandboxes, with a report at the end (STACK=boutique: a real Tryton)
+demo: setup ## the whole loop against local sandboxes, with a report at the end (STACK=tryton: a real Tryton in every role; STACK=mixed)
 	@$(BIN)/tieout demo $(if $(STACK),--stack $(STACK))
 
 test: setup ## all tests (under 10 minutes on 2 cores)

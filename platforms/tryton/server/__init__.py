@@ -11,6 +11,7 @@ Run alone: `python -m platforms.tryton.server prepare` and `... serve`.
 
 from platforms.tryton.server.books import Firm
 from platforms.tryton.server.environment import NotInstalled, install, installed, template
+from platforms.tryton.server.local import LOCAL
 from platforms.tryton.server.running import RunningServer
 
-__all__ = ["Firm", "NotInstalled", "RunningServer", "install", "installed", "template"]
+__all__ = ["LOCAL", "Firm", "NotInstalled", "RunningServer", "install", "installed", "template"]
