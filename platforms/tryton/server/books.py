@@ -3,7 +3,7 @@
     set_up(client, company)      client: the administrator's, on a database whose modules are active and empty
 
 Makes: a company whose party's code is the legal entity's code, currencies with rates, the universal chart of accounts,
-the fiscal years 2025 to 2027 with monthly periods and invoice numbers, payment terms, a tax, service products, people
+the fiscal years 2025 to 2029 with monthly periods and invoice numbers, payment terms, a tax, service products, people
 with what an hour of theirs costs, a bank to be paid into, and the integration user `tieout` in the groups it needs.
 """
 
@@ -18,7 +18,7 @@ from platforms.tryton.client import TrytonClient
 
 ADMIN, ADMIN_PASSWORD = "admin", "keys-to-the-whole-house"
 USER, USER_PASSWORD = "tieout", "books-must-agree-daily"
-YEARS = (2025, 2026, 2027)
+YEARS = tuple(range(2025, 2030))
 TERMS: Mapping[str, int] = {"Net 15": 15, "Net 30": 30, "Net 45": 45, "Net 60": 60}
 # One unit of each currency in euros: only the relations matter, and that they stay the same.
 _IN_EUROS: Mapping[str, str] = {"EUR": "1", "USD": "0.92", "GBP": "1.17", "SEK": "0.088"}
@@ -143,6 +143,9 @@ def _chart(admin: TrytonClient, company: str, firm: Firm) -> dict[str, str]:
                     "default_account_payable": accounts["payable"],
                     "default_category_account_revenue": accounts["revenue"],
                     "default_category_account_expense": accounts["expense"],
+                    # Invoices in another currency: what the rates make of them until they are paid.
+                    "currency_exchange_credit_account": accounts["exchange"],
+                    "currency_exchange_debit_account": accounts["exchange"],
                 },
             )
         ],

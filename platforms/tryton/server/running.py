@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,13 +32,21 @@ class RunningServer:
     """
 
     def __init__(
-        self, folder: Path, template: Path, port: int = 0, *, firm: Firm | None = None, keep: bool = False
+        self,
+        folder: Path,
+        template: Path,
+        port: int = 0,
+        *,
+        firm: Firm | None = None,
+        keep: bool = False,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.folder = Path(folder).resolve()
         self.template = template
         self.port = port
         self.firm = firm or Firm()
         self.keep = keep
+        self.sleep = sleep
         self.database = DATABASE
         self.sqlite = self.folder / "db" / f"{DATABASE}.sqlite"
         self.log = self.folder / "trytond.log"
@@ -98,7 +106,7 @@ class RunningServer:
             try:
                 httpx.get(f"http://{HOST}:{port}/", trust_env=False, timeout=5)
             except httpx.TransportError:
-                time.sleep(0.05)
+                self.sleep(0.05)
                 continue
             return self.process.poll() is None
         return False
