@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from platforms.tryton.client import TrytonClient
 
 PAGE = 1_000
+# Which ledger lines pay an invoice: no model of its own that could be asked, but a list on the invoice.
+PAYMENT_LINE, PAYMENT_LINES = "account_invoice_payment_line", "payment_lines"
 CURSOR = "last_modified_at"
 STAMPS = {"id": ID, "create_date": TIME, "write_date": TIME, CURSOR: TIME}
 
@@ -451,14 +453,16 @@ TABLES: tuple[Table, ...] = (
             "sequence": COUNT,
         },
     ),
-    _rows_of(
-        "account_invoice",
-        "invoice",
-        "account.invoice-account.move.line",
-        "account_invoice_payment_line",
-        "One row per ledger line that was booked as a payment of a customer invoice: `line` is the payment's line on "
-        "the receivable account. A credit note settles an invoice through a reconciliation only.",
-        {"line": ID},
+    Table(
+        name=PAYMENT_LINE,
+        vendor_object="account.invoice",
+        description="One row per ledger line booked as a payment of a customer invoice: `line` is the payment's line "
+        "on the receivable account. A credit note settles an invoice through a reconciliation only.",
+        rides_with="account_invoice",
+        replaces="invoice",
+        deletes=Deletes.WITH_PARENT,
+        optional=True,
+        columns=fields({"id": ID, "invoice": ID, "line": ID}),
     ),
     _large(
         "account.move",
@@ -508,7 +512,7 @@ _ONLY: Mapping[str, list[Any]] = {
     "account_invoice": [["type", "=", "out"]],
     "account_invoice_line": [["invoice.type", "=", "out"]],
     "account_invoice_tax": [["invoice.type", "=", "out"]],
-    "account_invoice_payment_line": [["invoice.type", "=", "out"]],
+    PAYMENT_LINE: [["type", "=", "out"]],
     "account_move": [["lines.account.type.receivable", "=", True]],
     "account_move_line": [["account.type.receivable", "=", True]],
     "account_move_reconciliation": [["lines.account.type.receivable", "=", True]],
@@ -530,6 +534,8 @@ AFTER_LOAD: tuple[tuple[str, tuple[str, ...], str], ...] = tuple(
     if table.rides_with
 )
 
+# Tables that a firm may well keep from its integration user: without the right to read them they stay empty.
+_PRIVATE = ("company_employee_cost_price",)
 _FOUR_PLACES = Decimal("0.0001")
 _SIX_PLACES = Decimal("0.000001")
 _TEN_PLACES = Decimal("0.0000000001")
@@ -564,13 +570,34 @@ class TrytonReader:
         self.client = client
         self.run = run
         self._touched: dict[str, tuple[Window, list[str]]] = {}
+        self._hidden: frozenset[tuple[str, str]] | None = None
 
     def now(self) -> datetime:
         self.client.ping()
         return self.client.now()
 
     def describe(self, table: Table) -> Mapping[str, str]:
-        return {name: str(known["type"]) for name, known in self.client.types(table.vendor_object).items()}
+        """The fields that the user may read. Raises Refused for a model that is not there, or that is private."""
+        if table.name in _PRIVATE:
+            self._count(table, [])
+        known = self.client.types(table.vendor_object)
+        if table.name == PAYMENT_LINE:
+            return {"id": "integer", "invoice": "many2one", "line": "many2one"} if PAYMENT_LINES in known else {}
+        return {name: str(how["type"]) for name, how in known.items() if (table.vendor_object, name) not in self.hidden}
+
+    @property
+    def hidden(self) -> frozenset[tuple[str, str]]:
+        """(model, field) that none of the user's groups may read, such as what an hour of an employee costs."""
+        if self._hidden is None:
+            groups = {str(group) for group in self.client.context.get("groups") or ()}
+            rules = self.client.search_read("ir.model.field.access", [], ["model", "field", "group", "perm_read"])
+            may: dict[tuple[str, str], bool] = {}
+            for rule in rules:
+                if rule["group"] is None or rule["group"] in groups:
+                    key = (str(rule["model"]), str(rule["field"]))
+                    may[key] = may.get(key, False) or bool(rule["perm_read"])
+            self._hidden = frozenset(key for key, may_read in may.items() if not may_read)
+        return self._hidden
 
     def expected(self, kind: pa.DataType) -> frozenset[str]:
         return _NUMBERS if pa.types.is_decimal(kind) else next(types for one, types in _EXPECTED if one == kind)
@@ -581,7 +608,7 @@ class TrytonReader:
             yield from self._changed(table, window.since if table.cursor else None, fields)
             return
         touched = self.touched(parent, window)
-        link = str(table.replaces) if table.rides_with else "id"
+        link = str(table.replaces) if table.rides_with and table.name != PAYMENT_LINE else "id"
         if table.rides_with:
             self.run.parents[table.name] = touched
         for start in range(0, len(touched), PAGE):
@@ -597,12 +624,17 @@ class TrytonReader:
         whole = [*_ONLY.get(table.name, ()), *domain]
         counting = [*whole, *([] if since is None else [[CURSOR, ">=", since]])]
         expected = self._count(table, counting)
+        if table.name == PAYMENT_LINE:
+            fields = [PAYMENT_LINES]
         kinds = self.client.types(table.vendor_object)
         columns = {name: table.columns[name][1] for name in fields if name in table.columns}
         read = 0
         for page in self.client.pages(table.vendor_object, fields, since=since, domain=whole, size=PAGE):
             read += len(page)
-            yield [_plain(row, fields, kinds, columns) for row in page]
+            if table.name == PAYMENT_LINE:
+                yield [{"id": id, "invoice": row["id"], "line": id} for row in page for id in row[PAYMENT_LINES]]
+            else:
+                yield [_plain(row, fields, kinds, columns) for row in page]
         if read < expected and read < (expected := self._count(table, counting)):
             raise TruncatedRead(
                 f"Tryton counts {expected} records of {table.vendor_object}, but {read} arrived.",
@@ -627,7 +659,7 @@ class TrytonReader:
             open_ones = [*only, ["state", "=", "posted"]]
             found.update(id for page in self.client.ids(table.vendor_object, open_ones) for id in page)
         for child in TABLES:
-            if child.rides_with == parent:
+            if child.rides_with == parent and child.name != PAYMENT_LINE:
                 found.update(self._parents(child, moved))
         ids = sorted(found, key=int)
         self._touched[parent] = (window, ids)
