@@ -64,7 +64,7 @@ final as (
         deals.source_id || '-' || planned.milestone_no as milestone_key,
         stacks.psa_connection as _connection,
         cast(null as varchar) as _target_id,
-        cast(null as varchar) as _hold_reason,
+        case when deals.client_id is null then 'its client is held: ' || deals.client_hold_reason end as _hold_reason,
         {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
         deals.source_id as opportunity_key,
         case when deals.billing_type = 'fixed_fee' then planned.line_source_id end as task_key,

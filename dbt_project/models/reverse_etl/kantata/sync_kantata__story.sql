@@ -86,7 +86,7 @@ final as (
         work.task_key,
         stacks.psa_connection as _connection,
         cast(null as varchar) as _target_id,
-        cast(null as varchar) as _hold_reason,
+        case when deals.client_id is null then 'its client is held: ' || deals.client_hold_reason end as _hold_reason,
         {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
         deals.source_id as opportunity_key,
         work.title,

@@ -54,7 +54,7 @@ final as (
         deals.source_id as opportunity_key,
         stacks.psa_connection as _connection,
         projects.source_id as _target_id,
-        cast(null as varchar) as _hold_reason,
+        case when deals.client_id is null then 'its client is held: ' || deals.client_hold_reason end as _hold_reason,
         {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
         deals.company_source_id as account_key,
         coalesce(leads.lead_id, fallback_leads.lead_id) as lead_id,

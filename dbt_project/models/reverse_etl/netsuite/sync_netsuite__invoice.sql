@@ -47,6 +47,17 @@ currencies as (
 
 ),
 
+-- What waits for a held customer is held for the customer's reason, and counted as held.
+held_customers as (
+
+    select
+        customer_key,
+        'its customer is held: ' || _hold_reason as reason
+    from {{ ref('sync_netsuite__customer') }}
+    where _hold_reason is not null
+
+),
+
 lines as (
 
     select
@@ -71,7 +82,7 @@ final as (
         drafts.invoice_key,
         drafts.accounting_connection as _connection,
         cast(null as varchar) as _target_id,
-        drafts.hold_reason as _hold_reason,
+        coalesce(drafts.hold_reason, held_customers.reason) as _hold_reason,
         lines.source_refs as _source_refs,
         drafts.customer_key,
         drafts.ledger_project_key,
@@ -93,6 +104,8 @@ final as (
         on drafts.stack = stacks.stack
     inner join lines
         on drafts.opportunity_id = lines.opportunity_id and drafts.service_period = lines.service_period
+    left join held_customers
+        on drafts.customer_key = held_customers.customer_key
     left join projects
         on drafts.project_id = projects.project_id
     left join legal_entities

@@ -35,13 +35,24 @@ stacks as (
 
 ),
 
+-- What waits for a held customer is held for the customer's reason, and counted as held.
+held_customers as (
+
+    select
+        customer_key,
+        'its customer is held: ' || _hold_reason as reason
+    from {{ ref('sync_netsuite__customer') }}
+    where _hold_reason is not null
+
+),
+
 final as (
 
     select
         deals.ledger_project_key,
         stacks.accounting_connection as _connection,
         ledger_projects.source_id as _target_id,
-        cast(null as varchar) as _hold_reason,
+        held_customers.reason as _hold_reason,
         {{ source_refs([('deals', 'Opportunity')]) }} as _source_refs,
         deals.customer_key,
         left(deals.name, 83) as project_name,
@@ -52,6 +63,8 @@ final as (
     from deals
     inner join stacks
         on deals.stack = stacks.stack
+    left join held_customers
+        on deals.customer_key = held_customers.customer_key
     left join ledger_projects
         on deals.ledger_project_id = ledger_projects.ledger_project_id
     left join legal_entities

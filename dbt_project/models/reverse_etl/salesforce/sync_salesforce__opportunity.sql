@@ -22,9 +22,10 @@ figures as (
 
 ),
 
-stacks as (
+connections as (
 
-    select * from {{ stacks_written('crm', 'salesforce') }} as written
+    select distinct crm_connection as connection
+    from {{ stacks_written('crm', 'salesforce') }} as written
 
 ),
 
@@ -65,8 +66,8 @@ wanted as (
         deals.reported_percent_complete,
         deals.reported_last_payment_date
     from deals
-    inner join stacks
-        on deals.stack = stacks.stack
+    inner join connections
+        on deals.connection = connections.connection
     left join projects
         on deals.project_id = projects.project_id
     left join figures
