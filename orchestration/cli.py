@@ -225,7 +225,9 @@ def approve(syncs: tuple[str, ...], by: str, as_json: bool) -> None:
 @main.command()
 @click.option("--scale", type=click.Choice(["tiny", "small", "medium"]), default="small", show_default=True)
 @click.option("--seed", default=7, show_default=True)
-@click.option("--stack", default="", help="A file of dbt_project/stacks, as tryton; default: the project's stacks.")
+@click.option(
+    "--stack", default="", help="A file of dbt_project/stacks, by its name; default: the stacks of the project."
+)
 def demo(scale: str, seed: int, stack: str) -> None:
     """The whole loop against local sandboxes or real servers, with a report at the end."""
     from orchestration import demo as demonstration
