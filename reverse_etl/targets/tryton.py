@@ -368,6 +368,8 @@ class TrytonTarget:
                     raise
                 continue
             except (Refused, AskPerson) as error:
+                if guards and error.code in _OF_A_RECORD and self._guards(shape) != guards:
+                    continue  # others were at it: numbers drawn at the same moment are refused too
                 if not guards and (there := self._there(shape, key_field, bodies)):
                     return [
                         _already(row)
