@@ -41,13 +41,14 @@ def is_expected(error: BaseException) -> bool:
     """True for errors whose message already says what is wrong and what to do; they need no trace."""
     from ingestion.errors import IngestionError
     from orchestration.manifest import ManifestError
+    from orchestration.stacks import StacksError
     from orchestration.warehouse import NotBuiltYet
     from reverse_etl.exceptions.desk import NoSuchException
     from reverse_etl.journal.store import Busy, JournalError
     from reverse_etl.plan.diff import ModelError
     from reverse_etl.sync import SyncConfigError
 
-    known = (PlatformError, IngestionError, ManifestError, NotBuiltYet, NoSuchException)
+    known = (PlatformError, IngestionError, ManifestError, StacksError, NotBuiltYet, NoSuchException)
     return isinstance(error, (*known, Busy, JournalError, ModelError, SyncConfigError))
 
 
