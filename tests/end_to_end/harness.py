@@ -356,6 +356,14 @@ def dbt(firm: Firm, *arguments: str) -> None:
         raise AssertionError(f"dbt {arguments} failed\n{done.stdout}\n{done.stderr}")
 
 
+def quiet_run(firm: Firm) -> None:
+    """`tieout run` until it says that it is done; a dbt that a killed run left behind may still hold the warehouse."""
+    for _ in range(5):
+        if firm.cli("run", check=False, timeout=600).returncode == 0:
+            return
+    firm.cli("run", timeout=600)
+
+
 def reset_calls(firm: Firm) -> None:
     """Let the sandboxes count anew."""
     for sandbox in firm.running.values():

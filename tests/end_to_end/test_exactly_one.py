@@ -7,6 +7,7 @@ right leaves the same content as a run without trouble, record by record.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.books import Books, difference
-from tests.end_to_end.harness import UNLIMITED, Firm, due, wanted_lines
+from tests.end_to_end.harness import UNLIMITED, Firm, due, quiet_run, wanted_lines
 
 pytestmark = pytest.mark.xdist_group("end_to_end_writing")
 
@@ -75,3 +76,22 @@ def test_fifty_seeds_of_rough_weather(built: Path, undisturbed: Path, tmp_path: 
     print(f"\n50 seeds in {time.monotonic() - started:.0f} s\n{table(told)}")
     assert told["lose_reply of a write"] > 25
     assert (told["duplicates"], told["missing"]) == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_whole_runs_in_rough_weather(built: Path, tmp_path: Path) -> None:
+    """The same through the command line: every pass reads, builds and writes, and the weather hits the reading too."""
+    rounds, told = int(os.environ.get("TIEOUT_WEATHER_ROUNDS", "5")), Counter[str]()
+    with Firm.copy_of(built, tmp_path / "calm", limits=UNLIMITED) as firm:
+        quiet_run(firm)
+        calm, totals = firm.books.content(), firm.books.totals()
+    for seed in range(1, rounds + 1):
+        with Firm.copy_of(built, tmp_path / str(seed), faults="rough", seed=seed, limits=UNLIMITED) as firm:
+            quiet_run(firm)
+            told += Counter(firm.injected)
+            assert firm.books.totals() == totals, f"seed {seed}"
+            assert [source for source, n in firm.books.lines().items() if n > 1] == [], f"seed {seed}"
+            assert difference(calm, firm.books.content()) == [], f"seed {seed}"
+    print(f"\n{rounds} seeds of whole runs\n{table(told)}")
+    assert told["lose_reply"] > 0

@@ -22,7 +22,7 @@ import pytest
 
 from orchestration.home import PROJECT_ROOT
 from tests.end_to_end.books import Books, difference
-from tests.end_to_end.harness import UNLIMITED, Firm
+from tests.end_to_end.harness import UNLIMITED, Firm, quiet_run
 
 pytestmark = pytest.mark.xdist_group("end_to_end_writing")
 
@@ -98,14 +98,6 @@ def test_fifty_kills_while_applying(built: Path, undisturbed: Path, tmp_path: Pa
 
 
 # -- the whole command -------------------------------------------------------------------------------------------------
-
-
-def quiet_run(firm: Firm) -> None:
-    """`tieout run` until it says that it is done; a dbt that a killed run left behind may still hold the warehouse."""
-    for _ in range(3):
-        if firm.cli("run", check=False, timeout=600).returncode == 0:
-            return
-    firm.cli("run", timeout=600)
 
 
 @pytest.mark.slow
