@@ -1,6 +1,7 @@
 """Has anything changed on a platform? A probe cheap enough to ask every few seconds.
 
-What it costs: Salesforce one call, NetSuite one call, Kantata one call for each watched list (`WATCHED` in its room).
+What it costs: Salesforce one call, NetSuite one call, Kantata and Tryton a small call for each watched list (`WATCHED`
+in their rooms).
 The answer names raw tables, so that a sensor can read just these (`only=` of `ingestion.sources.source`).
 
 A table has changed when its newest change is newer than what was read last, or when its number of rows (which shows

@@ -121,7 +121,7 @@ class TrytonTarget:
         self._links: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._products: dict[tuple[str, str], Record] = {}
         self._books: Record | None = None
-        self._writable: dict[str, bool] = {}
+        self._access: dict[str, dict[str, Any]] = {}
 
     # -- what can be done -------------------------------------------------------------------------------------------
 
@@ -413,12 +413,13 @@ class TrytonTarget:
         halved. What concerns the connection or the user's rights is raised as it is."""
         if error.code not in _OF_A_RECORD:
             raise error
-        if not self._may_write(shape.model):
-            raise AskPerson(
-                f"the user may not write {shape.model} in Tryton: {error.message}",
-                platform=PLATFORM, connection=self.connection, code=error.code,
-                next_step="Add the integration user to a group that may (Administration > Users).",
-            ) from error  # fmt: skip
+        for model, right in self._rights(shape, rows[0].verb):
+            if not self._may(model, right):
+                raise AskPerson(
+                    f"the user may not {right} {model} in Tryton: {error.message}",
+                    platform=PLATFORM, connection=self.connection, code=error.code,
+                    next_step="Add the integration user to a group that may (Administration > Users).",
+                ) from error  # fmt: skip
         if len(rows) > 1:
             raise error if isinstance(error, Refused) else Refused(error.message, code=error.code, fields=error.fields)
         (row,) = rows
@@ -430,11 +431,19 @@ class TrytonTarget:
         told = f"{cause} Tryton says: {error.message}" if cause else error.message
         return [_receipt(row, outcome, code=error.code, message=told, fields=error.fields)]
 
-    def _may_write(self, model: str) -> bool:
-        if model not in self._writable:
-            rights = self.client.call("ir.model.access", "get_access", [model], idempotent=True).get(model, {})
-            self._writable[model] = all(rights.get(right, True) for right in ("create", "write"))
-        return self._writable[model]
+    @staticmethod
+    def _rights(shape: Shape, verb: Verb) -> list[tuple[str, str]]:
+        """What the user must be allowed to, by model; an invoice is guarded by a party, which is written to."""
+        rights = [(shape.model, verb.value.replace("update", "write"))]
+        if verb is Verb.create and shape.model == "account.invoice":
+            rights.append(("party.party", "write"))
+        return rights
+
+    def _may(self, model: str, right: str) -> bool:
+        if model not in self._access:
+            answer = self.client.call("ir.model.access", "get_access", [model], idempotent=True)
+            self._access[model] = dict(answer.get(model, {}))
+        return bool(self._access[model].get(right, True))
 
     # -- what is in the way -----------------------------------------------------------------------------------------
 
