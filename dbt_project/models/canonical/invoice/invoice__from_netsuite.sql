@@ -103,7 +103,7 @@ documents as (
     select
         transactions.transaction_id as invoice_id,
         coalesce(jobs.customer_id, transactions.entity_id) as customer_id,
-        coalesce(jobs.ledger_project_id, line_totals.ledger_project_id, keyed_jobs.ledger_project_id) as ledger_project_id,
+        coalesce(jobs.ledger_project_id, line_totals.ledger_project_id) as ledger_project_id,
         receivable_lines.legal_entity_id,
         transactions.accounting_period_id,
         case transactions.transaction_type when 'CustInvc' then 'invoice' else 'credit_note' end as invoice_type,
@@ -145,12 +145,6 @@ documents as (
     from transactions
     left join jobs
         on transactions.entity_id = jobs.ledger_project_id
-    -- a project named only on the document's header is not in SuiteQL; our own key names the same deal
-    left join jobs as keyed_jobs
-        on
-            transactions.connection = keyed_jobs.connection
-            and keyed_jobs.external_key
-            = 'PRJ_' || nullif(regexp_extract(transactions.external_key, '^INV_(.+)_[0-9]{6}_[0-9]+$', 1), '')
     left join currencies
         on transactions.currency_id = currencies.currency_id
     left join line_totals
