@@ -71,6 +71,7 @@ class Home:
 
 
 def home() -> Home:
-    """The home named by `TIEOUT_HOME`, absolute; default `.tieout` in the project folder."""
-    configured = os.environ.get("TIEOUT_HOME")
-    return Home(root=Path(configured).expanduser().resolve() if configured else PROJECT_ROOT / ".tieout")
+    """The home named by `TIEOUT_HOME`, absolute; default `.tieout` in the project folder. The loads have the same one."""
+    from ingestion.pipelines import home_of
+
+    return Home(root=home_of().root)
