@@ -13,7 +13,8 @@ task named Tieout for projects), and the time stamp which that record had before
 the stamp inside the transaction of the create and changes it there: of any number of creates that carry the same
 stamp, one is carried out. So a call that was lost on the way and is carried out late either happened before our look,
 and is found by it, or finds the guard moved, and is undone by the server. `read_back` moves the guard before it
-looks: what is not there then can no longer come.
+looks: what is not there then can no longer come. Seen on SQLite and on PostgreSQL, where the server repeats the
+transaction that lost, with the stamp it came with. Two Tieouts that do not know of each other share the guard as well.
 
 A refused batch says nothing of its rows: the engine halves it. The text of a refusal is translated and never
 interpreted; for a row that was refused alone the target looks what is in the way (a period, a party, an account).

@@ -40,7 +40,7 @@ _COMMON: dict[str, Any] = {
 SYNCS = (
     SyncSettings(
         name="customer", object="party.party", key_column="key", key_field="code", mode=Mode.upsert, table="customer",
-        fields={"name": "name", "city": "address.city", "mail": "contact.email"}, **_COMMON,
+        fields={"name": "name", "city": "address.city", "mail": "contact.email", "vat": "identifier.eu_vat"}, **_COMMON,
     ),
     SyncSettings(
         name="project", object="project.work", key_column="key", key_field="comment", mode=Mode.upsert, table="project",
@@ -67,8 +67,8 @@ def desire(folder: Path, seed: int) -> Path:
 
     tables: Mapping[str, tuple[str, list[tuple[Any, ...]]]] = {
         "customer": (
-            "name varchar, city varchar, mail varchar",
-            [(f"S{seed}_C{n}", f"S{seed}_C{n}", "Delft", f"c{n}@example.com") for n in range(CUSTOMERS)],
+            "name varchar, city varchar, mail varchar, vat varchar",
+            [(f"S{seed}_C{n}", f"S{seed}_C{n}", "Delft", f"c{n}@example.com", None) for n in range(CUSTOMERS)],
         ),
         "project": (
             "name varchar, type varchar, party varchar, tasks varchar",
