@@ -767,8 +767,9 @@ _MODULES: Mapping[str, str] = {
 def examine(client: TrytonClient, requirements: Mapping[str, Any]) -> list[Finding]:
     """What stands between this connection and a working sync, each with what to do about it.
 
-    `requirements`, all optional: {"read": {model: fields}, "write": {model: fields}, "records": {model: codes of the
-    records that must exist}, "ledger": bool (default: whether account.invoice is read or written)}. Stops at
+    `requirements`, all optional: {"read": {model: fields}, "write": {model: fields}, "create": models that records are
+    made of (default: all that are written), "records": {model: codes of the records that must exist}, "ledger": bool
+    (default: whether account.invoice is read or written)}. Of a dotted field the first part is looked for. Stops at
     credentials that do not work; everything else is reported together. Nothing is written.
     """
     try:
@@ -780,13 +781,17 @@ def examine(client: TrytonClient, requirements: Mapping[str, Any]) -> list[Findi
         _company_finding(company),
     ]
     reads, writes = requirements.get("read") or {}, requirements.get("write") or {}
-    for models, verb in ((reads, "read"), (writes, "write")):
-        found = [finding for model, names in models.items() for finding in _usable(client, model, names, verb)]
+    creates = requirements.get("create", list(writes))
+    for models, done in ((reads, "read"), (writes, "written")):
+        found: list[Finding] = []
+        for model, names in models.items():
+            rights = [] if models is reads else ["write", *(["create"] if model in creates else [])]
+            found += _usable(client, model, names, rights)
         if models and not found:
-            found = [Finding(level="ok", what=f"{len(models)} models can be {verb if verb == 'read' else 'written'}")]
+            found = [Finding(level="ok", what=f"{len(models)} models can be {done}, with all fields that are needed")]
         findings += found
     for model, codes in (requirements.get("records") or {}).items():
-        findings += _there(client, model, codes)
+        findings += _there(client, model, list(codes))
     if requirements.get("ledger", "account.invoice" in reads or "account.invoice" in writes):
         findings += _ledger(client)
     return findings
@@ -805,8 +810,17 @@ def _module_of(model: str) -> str:
     return next((module for start, module in _MODULES.items() if f"{model}.".startswith(f"{start}.")), model)
 
 
-def _usable(client: TrytonClient, model: str, names: Sequence[str], verb: str) -> list[Finding]:
-    """Whether the model is there, the user may read (write) it, and it has these fields."""
+# Names under which what lies below a record is written along with it (reverse_etl/targets/tryton.py).
+_BELOW: Mapping[str, str] = {
+    "address": "addresses",
+    "contact": "contact_mechanisms",
+    "identifier": "identifiers",
+    "tasks": "children",
+}
+
+
+def _usable(client: TrytonClient, model: str, names: Sequence[str], rights: Sequence[str]) -> list[Finding]:
+    """Whether the model is there with these fields, may be read, and what else is to be done with it may be done."""
     try:
         known = client.types(model)
         client.search(model, [], limit=1)
@@ -817,44 +831,61 @@ def _usable(client: TrytonClient, model: str, names: Sequence[str], verb: str) -
             else "Add the user to the groups that may see it (Administration > Users)."
         )
         return [Finding(level="error", what=f"{model} cannot be read: {error.message}", fix=fix)]
-    absent = [name for name in names if name.partition(".")[0] not in known and name != "_timestamp"]
+    heads = {name.partition(".")[0] for name in names if name != "_timestamp"}
+    fields = sorted(_BELOW.get(head, head) if head not in known else head for head in heads)
     out = [
         Finding(level="error", what=f"{model} has no field {name}",
                 fix=f"Activate the module that brings it (such as {_module_of(model)}).")
-        for name in absent
+        for name in fields
+        if name not in known
     ]  # fmt: skip
-    if verb == "write":
+    if rights:
         access = client.call("ir.model.access", "get_access", [model], idempotent=True).get(model, {})
-        if not all(access.get(right, True) for right in ("create", "write")):
-            fix = f"Add the user to a group that may create and edit {model} (Administration > Users)."
+        if not all(access.get(right, True) for right in rights):
+            fix = f"Add the user to a group that may {' and '.join(rights)} {model} (Administration > Users)."
             out.append(Finding(level="error", what=f"user {client.user} may not write {model}", fix=fix))
         out += [
             Finding(level="error", what=f"{model}.{name} cannot be written", fix="Take it out of the sync's fields.")
-            for name in names
+            for name in fields
             if known.get(name, {}).get("readonly") is True
         ]
     return out
 
 
+# By what a record is named where Tieout needs it, and what to do when it is missing.
+_NAMED_BY: Mapping[str, tuple[str, str]] = {
+    "company.company": (
+        "party.code",
+        "Give the company's party this code (Parties > Parties): the legal entity's code.",
+    ),
+    "account.invoice.payment_term": ("name", "Create the payment term under this name."),
+    "product.product": (
+        "code",
+        "Create a service product with this code, in an account category with accounts and taxes.",
+    ),
+}
+
+
 def _there(client: TrytonClient, model: str, codes: Sequence[str]) -> list[Finding]:
+    key, fix = _NAMED_BY.get(model, ("code", f"Create the {model}, or set its code."))
     try:
-        rows = client.search_read(model, [["code", "in", list(codes)]], ["code"])
+        rows = client.search_read(model, [[key, "in", list(codes)]], [key])
     except PlatformError as error:
         return [Finding(level="error", what=f"{model} cannot be looked up: {error.message}", fix=error.next_step)]
-    found = [str(row["code"]) for row in rows]
+    head, _, rest = key.partition(".")
+    found = [str(row[f"{head}."][rest] if rest else row[head]) for row in rows]
     out = [
-        Finding(level="error", what=f"there is no {model} with code {code}",
-                fix=f"Create it with this code, and an account category with a revenue account: {code}.")
+        Finding(level="error", what=f"there is no {model} with {key} {code}", fix=fix)
         for code in codes
         if code not in found
-    ]  # fmt: skip
+    ]
     out += [
-        Finding(level="error", what=f"{found.count(code)} records of {model} have the code {code}",
-                fix="Keep the code on one of them alone.")
+        Finding(level="error", what=f"{found.count(code)} records of {model} have the {key} {code}",
+                fix="Keep it on one of them alone.")
         for code in codes
         if found.count(code) > 1
     ]  # fmt: skip
-    return out or [Finding(level="ok", what=f"{model} {', '.join(codes)} found by code")]
+    return out or [Finding(level="ok", what=f"{model} {', '.join(codes)} found by {key}")]
 
 
 def _ledger(client: TrytonClient) -> list[Finding]:

@@ -293,8 +293,12 @@ def _user(admin: TrytonClient, company: str, groups: list[str], employee: str) -
     admin.write("res.user", [(me, {"employees": [["add", [employee]]], "employee": employee})])
 
 
-# The groups that the integration user needs when Tryton plays every role (docs/connect-tryton.md).
+# The groups that the integration user needs when Tryton plays every role, and no more (docs/connect-tryton.md). What
+# people cost is shown to the administrators of employees, and on hours, of all things, to those of parties.
 GROUPS: tuple[str, ...] = (
-    "Accounting", "Party Administration", "Project Administration", "Project Invoice", "Sales", "Sale Opportunity",
-    "Timesheet Administration",
-)  # fmt: skip
+    "Accounting",
+    "Employee Administration",
+    "Party Administration",
+    "Project Administration",
+    "Sale Opportunity",
+)

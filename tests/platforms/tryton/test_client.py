@@ -103,8 +103,17 @@ def test_doctor_finds_a_prepared_firm_in_order(client: TrytonClient) -> None:
             "account.invoice": ["reference", "party.name"],
             "project.work": ["comment"],
         },
-        "write": {"party.party": ["name"], "account.invoice": ["reference"]},
-        "records": {"product.product": list(SERVICES)},
+        "write": {
+            "party.party": ["name", "address.country.code", "identifier.eu_vat"],
+            "account.invoice": ["reference", "lines"],
+            "project.work": ["tasks"],
+        },
+        "create": ["account.invoice"],
+        "records": {
+            "product.product": list(SERVICES),
+            "company.company": ["NL"],
+            "account.invoice.payment_term": list(TERMS),
+        },
     }
     assert [found.what for found in examine(client, requirements) if found.level != "ok"] == []
 
@@ -113,7 +122,7 @@ def test_doctor_says_what_to_do_about_each_thing_that_is_missing(client: TrytonC
     requirements = {
         "read": {"party.party": ["nothing_like_it"], "stock.lot": ["number"]},
         "write": {"timesheet.line": ["invoice_line"], "company.company": ["currency"]},
-        "records": {"product.product": ["SVC-MAGIC"]},
+        "records": {"product.product": ["SVC-MAGIC"], "company.company": ["NL", "XX"]},
     }
     found = [finding for finding in examine(client, requirements) if finding.level == "error"]
     for word in (
@@ -125,7 +134,7 @@ def test_doctor_says_what_to_do_about_each_thing_that_is_missing(client: TrytonC
     ):
         assert [finding for finding in found if word in finding.what], word
     assert all(finding.fix for finding in found)
-    assert len(found) == 5
+    assert len(found) == 6
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
