@@ -21,8 +21,9 @@ interpreted; for a row that was refused alone the target looks what is in the wa
 
 Fields may be dotted. `currency.code`, `payment_term.name`, `party.code`: the record so called. `address.<field>`,
 `contact.<type>`, `identifier.<type>`: the first address, contact or number of a party, made where there is none.
-`lines` of an invoice and `tasks` of a project: lists of objects whose members are fields again. Spans of time are
-seconds.
+`lines` of an invoice and `tasks` of a project: lists of objects whose members are fields again. A line's `amount` is
+not sent (Tryton multiplies and rounds by itself); an invoice with a line that would not come to it is refused. Spans
+of time are seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from platforms.kit.errors import AskPerson, Conflict, PlatformError, Refused, Retry, Uncertain
@@ -69,7 +70,9 @@ _PARTS: Mapping[str, tuple[str, str]] = {
     "identifier": ("party.identifier", "identifiers"),
 }
 _VALUE_OF_PART = {"contact": "value", "identifier": "code"}
-_LINE_FIELDS = ("type", "product", "product.code", "account", "unit", "quantity", "unit_price", "description", "note")
+_LINE_FIELDS = (
+    "type", "product", "product.code", "account", "unit", "quantity", "unit_price", "amount", "description", "note",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,7 @@ class TrytonTarget:
         self._links: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._products: dict[tuple[str, str], Record] = {}
         self._books: Record | None = None
+        self._places: dict[str, int] = {}
         self._access: dict[str, dict[str, Any]] = {}
 
     # -- what can be done -------------------------------------------------------------------------------------------
@@ -693,7 +697,7 @@ class TrytonTarget:
                         raise refusal
                     body = self._invoice(body, parties[str(body["party"])], addresses)
                 elif "@lines" in body:
-                    body = {**body, "@lines": self._lines(body["@lines"], None)}
+                    body = {**body, "@lines": self._lines(body["@lines"], None, self._digits(body.get("currency")))}
                 out.append((row, body))
             except _RowRefused as refusal:
                 out.append((row, refusal))
@@ -718,12 +722,23 @@ class TrytonTarget:
             raise _RowRefused("There is no journal of type Revenue in Tryton. Finance sets it up.")
         if not filled["invoice_address"]:
             raise _RowRefused(f"Party {party['name']} has no address to send an invoice to. Finance adds one.")
-        filled["lines"] = [["create", self._lines(body["@lines"], party)]]
+        filled["lines"] = [["create", self._lines(body["@lines"], party, self._digits(filled.get("currency")))]]
         return filled
 
-    def _lines(self, lines: Sequence[Mapping[str, Any]], party: Record | None) -> list[Record]:
-        items = [self._item("account.invoice.line", line) for line in lines]
-        return [self._line(item, party) for item in items]
+    def _digits(self, currency: Any) -> int:
+        """Decimal places of a currency (its id); of the company's own when none is named."""
+        if not self._places:
+            rows = self.client.search_read("currency.currency", [], ["code", "digits"], context=_ARCHIVED_TOO)
+            self._places.update((key, int(row["digits"])) for row in rows for key in (row["id"], row["code"]))
+        return self._places.get(str(currency or self.client.company.currency), 2)
+
+    def _lines(self, lines: Sequence[Mapping[str, Any]], party: Record | None, digits: int) -> list[Record]:
+        out = []
+        for line in lines:
+            item = self._item("account.invoice.line", line)
+            _check_amount(item, item.pop("amount", None), digits)
+            out.append(self._line(item, party))
+        return out
 
     def _line(self, line: Record, party: Record | None) -> Record:
         """A line with the unit, account and taxes of its product."""
@@ -826,6 +841,19 @@ def _check_period(day: Any, periods: Sequence[Record]) -> None:
         raise _RowRefused(
             f"Period {period['name']} is {period['state']}. Finance decides: reopen period {period['name']}, or date "
             "the invoice into an open one."
+        )
+
+
+def _check_amount(line: Record, amount: Any, digits: int) -> None:
+    """Tryton multiplies and rounds by itself, half to even: a line must come to the amount that is due."""
+    if amount is None:
+        return
+    made = Decimal(line.get("quantity") or 0) * Decimal(line.get("unit_price") or 0)
+    made = made.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
+    if made != amount:
+        raise _RowRefused(
+            f"A line of {line['quantity']} at {line['unit_price']} comes to {made} in Tryton, but {amount} are due: "
+            f"{line.get('description') or line.get('note') or ''}".rstrip(": ")
         )
 
 

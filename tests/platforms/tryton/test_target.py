@@ -17,7 +17,7 @@ from reverse_etl.targets.base import TARGET_ID, KeyKind, Outcome, Promise, Recei
 from reverse_etl.targets.tryton import GUARD
 from reverse_etl.values import same
 
-pytestmark = pytest.mark.tryton
+pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_target")]
 
 NUMBERS = itertools.count(1)
 KEY_FIELDS = {"party.party": "code", "project.work": "comment", "account.invoice": "reference"}
@@ -285,6 +285,16 @@ def test_lines_of_a_draft_are_replaced(target: Target, server: RunningServer, pa
         (1.25,),
     ]
     held(target, "account.invoice", WriteRow(**{**changed.__dict__, "key": "", "target_id": id}))
+
+
+def test_a_line_must_come_to_the_amount_that_is_due(target: Target, party: str) -> None:
+    wanted = row(key("INV"), invoice(party, lines=[{**TIME, "amount": D("150.62")}]))
+    held(
+        target, "account.invoice", WriteRow(**{**wanted.__dict__, "target_id": make(target, "account.invoice", wanted)})
+    )
+    (told,) = write(target, "account.invoice", row(key("INV"), invoice(party, lines=[{**TIME, "amount": D("150.63")}])))
+    assert told.outcome is Outcome.ask_person
+    assert "comes to 150.62 in Tryton, but 150.63 are due" in told.message
 
 
 def test_a_batch_of_invoices_is_one_write_and_few_reads(target: Target, server: RunningServer, party: str) -> None:
