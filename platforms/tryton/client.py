@@ -893,14 +893,14 @@ def _ledger(client: TrytonClient) -> list[Finding]:
     today = client.now().date()
     company = ["company", "=", client.company.id]
     needed: tuple[tuple[str, str, list[Any], str], ...] = (
-        ("a receivable account", "account.account",
+        ("receivable account", "account.account",
          [company, ["type.receivable", "=", True], ["closed", "!=", True]],
          "Create the chart of accounts (Financial > Configuration > General Account)."),
-        ("a revenue account", "account.account", [company, ["type.revenue", "=", True], ["closed", "!=", True]],
+        ("revenue account", "account.account", [company, ["type.revenue", "=", True], ["closed", "!=", True]],
          "Create the chart of accounts (Financial > Configuration > General Account)."),
-        ("a revenue journal", "account.journal", [["type", "=", "revenue"]],
+        ("revenue journal", "account.journal", [["type", "=", "revenue"]],
          "Create a journal of type Revenue (Financial > Configuration > Journals)."),
-        ("an open period for today", "account.period",
+        ("open period for today", "account.period",
          [company, ["state", "=", "open"], ["start_date", "<=", today], ["end_date", ">=", today]],
          "Create the fiscal year and its periods, or reopen the period (Financial > Configuration > Fiscal Years)."),
     )  # fmt: skip
@@ -908,7 +908,7 @@ def _ledger(client: TrytonClient) -> list[Finding]:
     for what, model, domain, fix in needed:
         try:
             if not client.search_count(model, domain):
-                out.append(Finding(level="error", what=f"there is not {what}", fix=fix))
+                out.append(Finding(level="error", what=f"there is no {what}", fix=fix))
         except PlatformError as error:
             out.append(Finding(level="error", what=f"{model} cannot be read: {error.message}", fix=error.next_step))
     return out or [Finding(level="ok", what="accounts, journal and an open period for today are there")]
