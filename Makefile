@@ -67,7 +67,7 @@ benchmark: setup ## measure ingestion, build, plan and dispatch on the medium fi
 	@$(BIN)/python -m tests.benchmarks
 
 proof: setup ## exactly-one over 50 seeds with faults, and 50 kills (tens of minutes)
-	@$(BIN)/python -m pytest -m slow tests/end_to_end -s
+	@$(BIN)/python -m pytest -m slow tests/end_to_end tests/platforms/tryton -s
 
 clean: ## remove the environment, the demo's state and every build product
 	@rm -rf .venv .venv-foreign .venv-tap-mavenlink .venv-tryton .tieout .tieout-* build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dbt_project/target dbt_project/logs tests/platforms/foreign/node_modules
