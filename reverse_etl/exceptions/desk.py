@@ -117,7 +117,7 @@ _VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 def cause_of(kind: str, code: str, message: str) -> str:
     """The same for messages that differ only in ids, numbers, dates and quoted values."""
     general = _VARIABLE.sub("_", message.lower())
-    return hashlib.sha256(f"{kind}|{code}|{general}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{kind}|{code}|{general}".encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def open_cases(journal: Journal, tx: Connection, cases: Sequence[Case]) -> None:

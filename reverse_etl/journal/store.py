@@ -130,6 +130,12 @@ class Answer:
     request_id: str = ""
 
 
+# The lock of one sync of one journal; journals may share a database, each in its schema.
+_LOCK = "hashtextextended(concat_ws(':', 'tieout', current_schema(), cast(:name as text)), 0)"
+_LOCK_IS_OURS = (
+    f"objsubid = 1 and cast(classid as bigint) = ({_LOCK} >> 32) & 4294967295"
+    f" and cast(objid as bigint) = {_LOCK} & 4294967295"
+)
 _ENTRY_COLUMNS = [schema.entries.c[f.name] for f in fields(Entry)]
 KNOWN_ARROW = pa.schema(
     [
@@ -192,6 +198,7 @@ class Journal:
         self._locks = locks
         self._turn = threading.RLock()
         self._held: dict[str, threading.Lock] = {}
+        self._leases: dict[str, int] = {}
         try:
             with self._translated("opened"), self._turn, engine.begin() as tx:
                 schema.migrate(tx, clock())
@@ -213,7 +220,9 @@ class Journal:
         `locks` is the folder for lock files of an SQLite journal; by default beside the file.
         """
         if not url.startswith("sqlite"):
-            return cls(create_engine(url, pool_pre_ping=True), clock=clock, ids=ids)
+            server = create_engine(url, pool_pre_ping=True)
+            _wait_for_the_disk(server)
+            return cls(server, clock=clock, ids=ids)
         engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
         database = engine.url.database
         if not database or database == ":memory:":
@@ -267,6 +276,7 @@ class Journal:
             tx.execute(
                 stamp.on_conflict_do_update(index_elements=["sync"], set_={"revision": schema.revisions.c.revision + 1})
             )
+            self._check_lease(tx, sync)
             yield tx
 
     @contextlib.contextmanager
@@ -274,14 +284,20 @@ class Journal:
         """A consistent look."""
         turn = self._turn if self._in_memory else contextlib.nullcontext()
         with self._translated("read"), turn, self.engine.connect() as c:
+            if self._on_server:
+                c = c.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield c.execution_options(reading=True)
 
     @property
     def _in_memory(self) -> bool:
         return isinstance(self.engine.pool, StaticPool)
 
+    @property
+    def _on_server(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
     def inserting(self, table: Any) -> Any:
-        return postgresql.insert(table) if self.engine.dialect.name == "postgresql" else sqlite.insert(table)
+        return postgresql.insert(table) if self._on_server else sqlite.insert(table)
 
     @contextlib.contextmanager
     def single_flight(self, sync: str, wait: float = 0.0) -> Iterator[None]:
@@ -300,7 +316,7 @@ class Journal:
                         yield
                 except Timeout as error:
                     raise Busy(f"{sync}: another process is at work on it; waited {wait:g} s") from error
-            elif self.engine.dialect.name == "postgresql":
+            elif self._on_server:
                 with self._advisory_lock(sync, wait):
                     yield
             else:
@@ -310,17 +326,48 @@ class Journal:
 
     @contextlib.contextmanager
     def _advisory_lock(self, sync: str, wait: float) -> Iterator[None]:
-        # A session lock: PostgreSQL frees it when the connection dies with its process.
+        # A session lock: PostgreSQL frees it when the connection dies with its process. The connection is taken out of
+        # the pool for good, so that its settings reach nobody else.
         with self._translated("locked"), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
-            c.execute(text(f"set lock_timeout = {int(wait * 1000) or 1}"))
-            try:
-                c.execute(text("select pg_advisory_lock(hashtextextended(:name, 0))"), {"name": f"tieout:{sync}"})
-            except OperationalError as error:
-                raise Busy(f"{sync}: another process is at work on it; waited {wait:g} s") from error
+            c.detach()
+            c.execute(text("select set_config('idle_session_timeout', '0', false)"))
+            if not self._take_lock(c, sync, wait):
+                raise Busy(f"{sync}: another process is at work on it; waited {wait:g} s")
+            self._leases[sync] = int(c.execute(text("select pg_backend_pid()")).scalar() or 0)
             try:
                 yield
             finally:
-                c.execute(text("select pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": f"tieout:{sync}"})
+                del self._leases[sync]
+                # Closing it frees the lock. A connection that is gone already has freed it too early, which the next
+                # write has noticed.
+                with contextlib.suppress(DBAPIError):
+                    c.execute(text(f"select pg_advisory_unlock({_LOCK})"), {"name": sync})
+
+    @staticmethod
+    def _take_lock(c: Connection, sync: str, wait: float) -> bool:
+        if wait <= 0:
+            return bool(c.execute(text(f"select pg_try_advisory_lock({_LOCK})"), {"name": sync}).scalar())
+        c.execute(text("select set_config('lock_timeout', :wait, false)"), {"wait": str(max(1, int(wait * 1000)))})
+        try:
+            c.execute(text(f"select pg_advisory_lock({_LOCK})"), {"name": sync})
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) == "55P03":
+                return False
+            raise
+        return True
+
+    def _check_lease(self, tx: Connection, sync: str) -> None:
+        """A run that holds a lock on the server may write only while it still does: its connection may have been cut,
+        and another run may have taken over."""
+        pid = self._leases.get(sync)
+        if pid is None:
+            return
+        query = f"select true from pg_locks where locktype = 'advisory' and granted and pid = :pid and {_LOCK_IS_OURS}"
+        if tx.execute(text(query), {"pid": pid, "name": sync}).scalar() is None:
+            raise JournalError(
+                f"{sync}: the lock of this run was lost, its connection to the journal has ended. "
+                "Nothing was sent after this. Run again."
+            )
 
     # -- what the planner reads -------------------------------------------------------------------------------------
 
@@ -806,6 +853,19 @@ def _begin_immediate(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _wait_for_the_disk(engine: Engine) -> None:
+    """A commit says that the intent is on the disk, whatever the server or the role says by default."""
+
+    @event.listens_for(engine, "connect")
+    def _careful(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "select set_config('synchronous_commit', 'on', false)"
+                " where current_setting('synchronous_commit') = 'off'"
+            )
+        connection.commit()
 
 
 def _entry(row: Any) -> Entry:

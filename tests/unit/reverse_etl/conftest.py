@@ -17,6 +17,7 @@ from reverse_etl.dispatch.dispatcher import Patience
 from reverse_etl.journal.store import Journal
 from reverse_etl.run import Engine
 from reverse_etl.sync import Mode, SyncSettings
+from tests.unit.reverse_etl.postgres import MISSING, Cluster, binaries, running
 from tests.unit.reverse_etl.shelf import Shelf, World
 
 COLUMNS = {
@@ -139,9 +140,27 @@ def open_journal(kind: str, folder: Path) -> Journal:
     return Journal.open(f"sqlite:///{folder}/journal.sqlite", clock=ticking(), ids=counting())
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def firm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Firm]:
-    """Every story is told twice: with the journal in memory and in a file. They must not differ."""
-    journal = open_journal(request.param, tmp_path)
-    yield Firm(tmp_path, journal)
-    journal.close()
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server for this session; tests that need one skip where it is not installed."""
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
+    """A new, empty journal of every kind."""
+    if request.param == "postgresql":
+        opened = Journal.open(request.getfixturevalue("cluster").url(), clock=ticking(), ids=counting())
+    else:
+        opened = open_journal(request.param, tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def firm(journal: Journal, tmp_path: Path) -> Firm:
+    """Every story is told three times: with the journal in memory, in a file, on a server. They must not differ."""
+    return Firm(tmp_path, journal)

@@ -57,13 +57,6 @@ def row(entry_id: str, key: str = "K1", state: State = State.pending, **more: An
     return {**values, **more}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    journal = open_journal(request.param, tmp_path)
-    yield journal
-    journal.close()
-
-
 def put(journal: Journal, *rows: dict[str, Any]) -> None:
     with journal.write("s") as tx:
         journal.insert_entries(tx, rows)
