@@ -431,7 +431,6 @@ TABLES: tuple[Table, ...] = (
             "company": ID,
             "description": TEXT,
             "note": TEXT,
-            "origin": TEXT,
             "taxes": JSON,
             "taxes_date": DATE,
             "sequence": COUNT,

@@ -135,8 +135,7 @@ def test_all_tables_are_read_and_counted(desk: Desk, admin: TrytonClient, server
         [{"work": sheet, "employee": employee, "date": date(2026, 3, 2), "duration": timedelta(minutes=75)}],
     )
     report = desk.load()
-    # Every declared field is there; what an hour of an employee costs is not for every integration user to see.
-    assert [note for note in report.schema_changes if "cost_price" not in note] == []
+    assert report.schema_changes == [], "every declared field is there and may be read"
     assert report.quarantined == []
     for table in room.TABLES:
         if table.name in room._ONLY or table.name in room._PRIVATE:
@@ -279,9 +278,6 @@ def test_a_credit_note_that_settles_an_invoice_shows_in_the_reconciliation(desk:
     assert note != invoice
     rows = f"SELECT total_amount, sequence_type_cache FROM raw_tryton.account_invoice WHERE id = '{note}'"
     assert desk.query(rows) == [(D(-121), "credit_note")]
-    assert desk.one(
-        f"SELECT origin LIKE 'account.invoice.line,%' FROM raw_tryton.account_invoice_line WHERE invoice = '{note}'"
-    )
 
 
 def test_the_probe_sees_what_a_sensor_must_act_upon(desk: Desk, admin: TrytonClient) -> None:
