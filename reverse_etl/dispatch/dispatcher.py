@@ -34,6 +34,7 @@ from reverse_etl.targets.base import (
     Found,
     JobHandle,
     JobTarget,
+    KeyedByOthers,
     Outcome,
     Promise,
     Receipt,
@@ -543,16 +544,19 @@ class Dispatcher:
 
     def _unclaimed(self, target: Target, chunk: Sequence[_Ready]) -> list[_Ready]:
         """Of records to adopt, those that still need a write: our key, or fields that differ. A record that carries our
-        key already and holds what is wanted is taken over without a call; a key that another record carries is told."""
+        key already, or somebody else's that stays, and holds what is wanted is taken over without a call; a key that
+        another record carries is told."""
         names = sorted({name for r in chunk for name in r.row.fields})
         found = target.find(self.sync.object, self.sync.key_field, [r.row.key for r in chunk], names)
+        foreign, by_id = self._keyed_by_others(target, [r for r in chunk if not found[r.row.key]], names)
         needed: list[_Ready] = []
         moves: list[Move] = []
         records: list[Known] = []
         cases: list[Case] = []
         done: list[_Ready] = []
         for r in chunk:
-            there = found[r.row.key]
+            kept = foreign.get(r.entry.entry_id)
+            there = found[r.row.key] if kept is None else by_id[str(r.row.target_id)]
             if not there:
                 needed.append(r)
             elif [f.target_id for f in there] != [r.row.target_id]:
@@ -565,7 +569,7 @@ class Dispatcher:
                     Move(
                         entry_id=r.entry.entry_id,
                         to=State.confirmed,
-                        reason="taken over as it is",
+                        reason="taken over as it is" + (f"; it keeps the key {kept} of others" if kept else ""),
                         target_id=there[0].target_id,
                         target_version=there[0].version,
                         desired_json=r.desired_json,
@@ -578,6 +582,17 @@ class Dispatcher:
         if moves:
             self._keep_read_back(moves, records, cases, done)
         return needed
+
+    def _keyed_by_others(
+        self, target: Target, chunk: Sequence[_Ready], names: Sequence[str]
+    ) -> tuple[Mapping[str, str], Mapping[str, tuple[Found, ...]]]:
+        """Of records to adopt, those whose key somebody else gave (entry -> that key), and how they are now, by id.
+        One that is gone meanwhile is told by the platform when it is written to, so it does not count."""
+        if not chunk or not isinstance(target, KeyedByOthers):
+            return {}, {}
+        foreign = target.keys_of_others(self.sync.object, [r.row for r in chunk], key_field=self.sync.key_field)
+        ids = sorted({str(r.row.target_id) for r in chunk if r.entry.entry_id in foreign})
+        return foreign, target.find(self.sync.object, TARGET_ID, ids, names) if ids else {}
 
     def _absent(self, target: Target, chunk: Sequence[_Ready]) -> list[_Ready]:
         """Of new records, those that are surely not there. The others are adopted, or told as duplicates."""

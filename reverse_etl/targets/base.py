@@ -271,6 +271,19 @@ class JobTarget(Protocol):
         ...
 
 
+@runtime_checkable
+class KeyedByOthers(Protocol):
+    """A target whose key field is one that others fill too, such as an external id that some import gave."""
+
+    def keys_of_others(self, object: str, rows: Sequence[WriteRow], *, key_field: str) -> Mapping[str, str]:
+        """Of records to be taken over: entry_id -> the key that somebody else put on the record `target_id`.
+
+        Records without a key, or with one of ours, are not in the answer. Such a key stays: the engine keeps the pair
+        of our key and the target id by itself and writes to the record by its id.
+        """
+        ...
+
+
 def read_back_by_key(
     target: Target, object: str, rows: Sequence[WriteRow], *, key_field: str, fields: Sequence[str]
 ) -> dict[str, tuple[Found, ...]]:

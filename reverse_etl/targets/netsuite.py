@@ -200,6 +200,23 @@ class NetSuiteTarget:
         """The key travels with every create, so looking for it tells all."""
         return read_back_by_key(self, object, rows, key_field=key_field, fields=fields)
 
+    def keys_of_others(self, object: str, rows: Sequence[WriteRow], *, key_field: str) -> Mapping[str, str]:
+        """External ids that are not of our making: an import or another integration finds its records by them.
+
+        Ours begin as the row's key does, up to its first underscore (ACC_, PRJ_, INV_).
+        """
+        if key_field.lower() != KEY_FIELD.lower():
+            return {}
+        by_id = {_target(row): row for row in rows}
+        asked = [id for id in by_id if id.isdigit()]
+        found: dict[str, str] = {}
+        for start in range(0, len(asked), IN_LIMIT):
+            for one in self._rows(object, "id", asked[start : start + IN_LIMIT], [KEY_FIELD]):
+                there, row = one.get("externalid"), by_id[one["id"]]
+                if there and not there.casefold().startswith(_prefix(row.key)):
+                    found[row.entry_id] = there
+        return found
+
     # -- one record a call ------------------------------------------------------------------------------------------
 
     def write(
@@ -396,6 +413,12 @@ def _is_lines(path: str) -> bool:
 def _column(path: str) -> str:
     """`entity.id` -> entity, `tranDate` -> trandate: the SuiteQL column of a REST field path."""
     return path.partition(".")[0].lower()
+
+
+def _prefix(key: str) -> str:
+    """`ACC_0015f_UK_GBP` -> `acc_`; a key without an underscore is its own prefix. The ledger ignores case."""
+    head, underscore, _ = key.partition("_")
+    return (head + underscore).casefold()
 
 
 def _target(row: WriteRow) -> str:
