@@ -21,6 +21,7 @@ interpreted; for a row that was refused alone the target looks what is in the wa
 
 Fields may be dotted. `currency.code`, `payment_term.name`, `party.code`: the record so called. `address.<field>`,
 `contact.<type>`, `identifier.<type>`: the first address, contact or number of a party, made where there is none.
+`notes.tieout` of an opportunity: the one note that is ours, all that Tryton lets anybody add to a won one.
 `lines` of an invoice and `tasks` of a project: lists of objects whose members are fields again. A line's `amount` is
 not sent (Tryton multiplies and rounds by itself); an invoice with a line that would not come to it is refused. Spans
 of time are seconds.
@@ -63,13 +64,18 @@ _ARCHIVED_TOO: Mapping[str, Any] = {"active_test": False}
 _CONCURRENT = "ConcurrencyException"
 # Refusals that concern a record; any other concerns the connection.
 _OF_A_RECORD = ("UserError", "UserWarning", _CONCURRENT)
-# Parts of a party that are written as if they were fields of its own.
-_PARTS: Mapping[str, tuple[str, str]] = {
-    "address": ("party.address", "addresses"),
-    "contact": ("party.contact_mechanism", "contact_mechanisms"),
-    "identifier": ("party.identifier", "identifiers"),
+# Rows below a record that are written as if they were fields of its own: prefix -> the record, their model, its field.
+_PARTS: Mapping[str, tuple[str, str, str]] = {
+    "address": ("party.party", "party.address", "addresses"),
+    "contact": ("party.party", "party.contact_mechanism", "contact_mechanisms"),
+    "identifier": ("party.party", "party.identifier", "identifiers"),
+    "notes": ("sale.opportunity", "ir.note", "notes"),
 }
 _VALUE_OF_PART = {"contact": "value", "identifier": "code"}
+_UNSPECIFIED = "unspecified"
+"""As type of an identifier: none, so that Tryton does not check it."""
+_OUR_NOTE = "Tieout"
+"""The first line of the one note on a record that is ours; a note cannot be changed, only replaced."""
 _LINE_FIELDS = (
     "type", "product", "product.code", "account", "unit", "quantity", "unit_price", "amount", "description", "note",
 )  # fmt: skip
@@ -174,8 +180,12 @@ class TrytonTarget:
 
     def _field_exists(self, shape: Shape, known: Mapping[str, Mapping[str, Any]], name: str) -> bool:
         head, _, rest = name.partition(".")
-        if shape.model == "party.party" and head in _PARTS and rest:
-            model = _PARTS[head][0]
+        if self._is_part(shape, name):
+            model = _PARTS[head][1]
+            if head == "notes":
+                return rest == _OUR_NOTE.lower() and head in known
+            if rest == _UNSPECIFIED:
+                return head == "identifier"
             if head != "address":
                 selection = self.client.types(model)["type"].get("selection")
                 return not isinstance(selection, list) or rest in [str(value) for value, _ in selection]
@@ -235,7 +245,7 @@ class TrytonTarget:
     @staticmethod
     def _is_part(shape: Shape, name: str) -> bool:
         head, dot, _ = name.partition(".")
-        return shape.model == "party.party" and bool(dot) and head in _PARTS
+        return bool(dot) and head in _PARTS and _PARTS[head][0] == shape.model
 
     def _more(self, shape: Shape, ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Fields that lie in rows below the record: parts of parties, lines of invoices."""
@@ -259,14 +269,21 @@ class TrytonTarget:
                 ]
         return out
 
-    def _parts(self, head: str, parties: Sequence[str], names: Iterable[str]) -> dict[str, list[Record]]:
-        model = _PARTS[head][0]
+    def _parts(self, head: str, ids: Sequence[str], names: Iterable[str]) -> dict[str, list[Record]]:
+        """The rows of one kind below these records, by record."""
+        owner, model, _ = _PARTS[head]
+        found: dict[str, list[Record]] = {}
+        if head == "notes":
+            domain = [["resource", "in", [f"{owner},{id}" for id in ids]], ["message", "like", f"{_OUR_NOTE}%"]]
+            for row in self.client.search_read(model, domain, ["resource", "message"], order=[["id", "ASC"]]):
+                if str(row["message"]).split("\n")[0] == _OUR_NOTE:
+                    found.setdefault(str(row["resource"]).partition(",")[2], []).append(row)
+            return found
         is_address = head == "address"
         fields = [name.partition(".")[2] for name in names] if is_address else ["type", _VALUE_OF_PART[head]]
         rows = self.client.search_read(
-            model, [["party", "in", list(parties)]], ["party", *fields], order=[["sequence", "ASC"], ["id", "ASC"]]
+            model, [["party", "in", list(ids)]], ["party", *fields], order=[["sequence", "ASC"], ["id", "ASC"]]
         )
-        found: dict[str, list[Record]] = {}
         for row in rows:
             found.setdefault(row["party"], []).append(row)
         return found
@@ -274,9 +291,25 @@ class TrytonTarget:
     @staticmethod
     def _part_value(head: str, name: str, parts: Sequence[Record]) -> Any:
         rest = name.partition(".")[2]
+        if head == "notes":
+            return str(parts[-1]["message"]).partition("\n")[2] if parts else None
         if head == "address":
             return _dig(parts[0], rest) if parts else None
-        return next((part[_VALUE_OF_PART[head]] for part in parts if part["type"] == rest), None)
+        return next((part[_VALUE_OF_PART[head]] for part in parts if part["type"] == _type_of(rest)), None)
+
+    def keys_of_others(self, object: str, rows: Sequence[WriteRow], *, key_field: str) -> Mapping[str, str]:
+        """Of records to be taken over, codes and references that people or sequences gave: they stay as they are."""
+        shape = self._shape(object)
+        if key_field != shape.key_field or self._is_text(shape, key_field):
+            return {}
+        by_id = {_target(row): row for row in rows}
+        found: dict[str, str] = {}
+        for row in self.client.search_read(
+            shape.model, self._by_key(shape, TARGET_ID, list(by_id)), [key_field], context=_ARCHIVED_TOO
+        ):
+            if row[key_field] and row[key_field] != by_id[row["id"]].key:
+                found[by_id[row["id"]].entry_id] = str(row[key_field])
+        return found
 
     def read_back(
         self, object: str, rows: Sequence[WriteRow], *, key_field: str, fields: Sequence[str]
@@ -521,7 +554,9 @@ class TrytonTarget:
                 raise _RowRefused(f"{shape.key_field} holds our key: only the sync that makes the record may write it")
             return
         if self._is_text(shape, key_field):
-            if row.verb is Verb.create or row.adopt or key_field in body:
+            if row.adopt and key_field not in body:
+                body["@key"] = row.key
+            elif row.verb is Verb.create or key_field in body:
                 text = str(body.get(key_field) or "")
                 body[key_field] = f"{row.key}\n{text}" if text else row.key
         elif row.verb is Verb.create or (row.adopt and shape.model != "party.party"):
@@ -537,12 +572,12 @@ class TrytonTarget:
             out["addresses"] = [["create", [address]]]
             for head in _VALUE_OF_PART:
                 made = [
-                    {"type": kind, _VALUE_OF_PART[head]: value}
+                    {"type": _type_of(kind), _VALUE_OF_PART[head]: value}
                     for kind, value in body.get(f"@{head}", {}).items()
                     if value
                 ]
                 if made:
-                    out[_PARTS[head][1]] = [["create", made]]
+                    out[_PARTS[head][2]] = [["create", made]]
         if shape.model == "project.work":
             out.setdefault("company", company)
             tasks = [
@@ -561,11 +596,18 @@ class TrytonTarget:
         if len(out) == len(body):
             return out
         id = _target(row)
-        [now] = self.client.read(shape.model, [id], ["_timestamp"]) or [{}]
+        rows = self.client.search_read(
+            shape.model, [["id", "=", id]], ["_timestamp", *([shape.key_field] if shape.key_field else [])],
+            context=_ARCHIVED_TOO,
+        )  # fmt: skip
+        now = rows[0] if rows else {}
         out["_stamps"] = [(f"{shape.model},{id}", str(now.get("_timestamp")))]
-        for head, (_, field) in _PARTS.items():
-            if f"@{head}" in body:
-                out[field] = self._part_commands(head, id, body[f"@{head}"])
+        for head, (_, _, name) in _PARTS.items():
+            if f"@{head}" in body and (commands := self._part_commands(head, id, body[f"@{head}"])):
+                out[name] = commands
+        if "@key" in body and self._key_of(shape, now.get(shape.key_field)) != body["@key"]:
+            # What people wrote stays below our key.
+            out[shape.key_field] = f"{body['@key']}\n{now.get(shape.key_field) or ''}".rstrip("\n")
         if "@lines" in body:
             old = self.client.search("account.invoice.line", [["invoice", "=", id]])
             out["lines"] = [*([["delete", old]] if old else []), ["create", body["@lines"]]]
@@ -573,20 +615,26 @@ class TrytonTarget:
             del out["_stamps"]  # tasks are made with their project and belong to people afterwards
         return out
 
-    def _part_commands(self, head: str, party: str, values: Mapping[str, Any]) -> list[Any]:
-        parts = self._parts(head, [party], [f"{head}.{rest}" for rest in values]).get(party, [])
+    def _part_commands(self, head: str, id: str, values: Mapping[str, Any]) -> list[Any]:
+        parts = self._parts(head, [id], [f"{head}.{rest}" for rest in values]).get(id, [])
+        if head == "notes":
+            (text,) = values.values()
+            if self._part_value(head, "", parts) == text and len(parts) == (text is not None):
+                return []
+            old = [["delete", [part["id"] for part in parts]]] if parts else []
+            return old + ([["create", [{"message": f"{_OUR_NOTE}\n{text}"}]]] if text is not None else [])
         if head == "address":
             changed = dict(values.values())
             return [["write", [parts[0]["id"]], changed]] if parts else [["create", [changed]]]
         commands: list[Any] = []
         for kind, value in values.items():
-            old = next((part["id"] for part in parts if part["type"] == kind), None)
-            if old and value:
-                commands.append(["write", [old], {_VALUE_OF_PART[head]: value}])
-            elif old:
-                commands.append(["delete", [old]])
+            there = next((part["id"] for part in parts if part["type"] == _type_of(kind)), None)
+            if there and value:
+                commands.append(["write", [there], {_VALUE_OF_PART[head]: value}])
+            elif there:
+                commands.append(["delete", [there]])
             elif value:
-                commands.append(["create", [{"type": kind, _VALUE_OF_PART[head]: value}]])
+                commands.append(["create", [{"type": _type_of(kind), _VALUE_OF_PART[head]: value}]])
         return commands
 
     def _item(self, model: str, item: Mapping[str, Any]) -> Record:
@@ -826,6 +874,10 @@ class TrytonTarget:
             ],
             ["name", "state", "start_date", "end_date"],
         )
+
+
+def _type_of(kind: str) -> str | None:
+    return None if kind == _UNSPECIFIED else kind
 
 
 def _check_period(day: Any, periods: Sequence[Record]) -> None:

@@ -441,6 +441,47 @@ def test_a_deal_is_changed_by_id(target: Target, admin: TrytonClient, party: str
     assert target.find("sale.opportunity", TARGET_ID, [deal], ["comment"])[deal][0].fields == {"comment": "Project 7"}
 
 
+def test_a_won_or_lost_deal_carries_our_note_once(target: Target, admin: TrytonClient, party: str) -> None:
+    employee = admin.search("company.employee", [])[0]
+    [deal] = admin.create("sale.opportunity", [{"party": party, "description": "Deal", "employee": employee}])
+    admin.press("sale.opportunity", "opportunity", [deal])
+    admin.press("sale.opportunity", "lost", [deal])
+    admin.write("sale.opportunity", [([deal], {"notes": [["create", [{"message": "Tieout is great, says Mia"}]]]})])
+    for text in ("Invoiced 100", "Invoiced 100", "Invoiced 200\nPaid 100"):
+        changed = row(deal, {"notes.tieout": text}, Verb.update, target_id=deal)
+        assert write(target, "sale.opportunity", changed)[0].outcome is Outcome.done
+        (there,) = target.find("sale.opportunity", TARGET_ID, [deal], ["notes.tieout"])[deal]
+        assert there.fields == {"notes.tieout": text}
+        assert admin.search_count("ir.note", [["resource", "=", f"sale.opportunity,{deal}"]]) == 2
+    assert target.fields_exist("sale.opportunity", ["notes.tieout", "notes.mine"]) == {
+        "notes.tieout": True,
+        "notes.mine": False,
+    }
+
+
+def test_a_record_that_is_taken_over_keeps_what_people_gave_it(target: Target, admin: TrytonClient) -> None:
+    [party] = admin.create("party.party", [{"name": "Known"}])
+    [given] = admin.read("party.party", [party], ["code"])
+    adopted = row(key("P"), {}, Verb.update, target_id=party, adopt=True)
+    assert target.keys_of_others("party.party", [adopted], key_field="code") == {adopted.entry_id: given["code"]}  # type: ignore[attr-defined]
+    before = target.calls()
+    assert write(target, "party.party", adopted)[0].outcome is Outcome.done
+    assert target.calls().since(before).writes == 0
+    [work] = admin.create(
+        "project.work", [{"name": "W", "type": "project", "party": party, "comment": "Call Mia first."}]
+    )
+    ours = row(key("PRJ"), {}, Verb.update, target_id=work, adopt=True)
+    for _ in range(2):
+        assert write(target, "project.work", ours)[0].outcome is Outcome.done
+    assert admin.read("project.work", [work], ["comment"])[0]["comment"] == f"{ours.key}\nCall Mia first."
+    assert [f.target_id for f in target.find("project.work", "comment", [ours.key], ())[ours.key]] == [work]
+
+
+def test_a_number_of_no_type_is_not_checked(target: Target) -> None:
+    wanted = row(key("P"), {"name": "Abroad", "identifier.unspecified": "CHE-123"})
+    held(target, "party.party", WriteRow(**{**wanted.__dict__, "target_id": make(target, "party.party", wanted)}))
+
+
 def test_fields_that_exist_and_may_be_written(target: Target) -> None:
     asked = [
         "name",
