@@ -45,6 +45,8 @@ class SyncReport:
 
     `planned` is what the plan wanted written now. Counts below it say where everything stands after the run: `parked`
     waits for another record, `pending` for the next run, `uncertain` for a read-back, `held` for a person or a rule.
+    `mismatched` were read back otherwise than they were sent and wait for a person; `drifted` are settled records that
+    others changed after they were made.
     """
 
     sync: str
@@ -63,6 +65,7 @@ class SyncReport:
     uncertain: int = 0
     settled: int = 0
     mismatched: int = 0
+    drifted: int = 0
     retired: int = 0
     open_exceptions: int = 0
     amounts: dict[str, Decimal] = field(default_factory=dict)
@@ -361,6 +364,7 @@ class Engine:
             uncertain=standing.get(State.uncertain, 0) + standing.get(State.sent, 0),
             settled=tallies.settled,
             mismatched=tallies.mismatched,
+            drifted=tallies.drifted,
             retired=plan.retired if plan else 0,
             open_exceptions=len(self.desk.find(sync=sync.name)),
             amounts=dict(sorted(tallies.amounts.items())),

@@ -18,12 +18,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, islice
 from typing import Any, TypeVar
 
 from platforms.kit.errors import AskPerson, BadAnswer, Gone, NotSent, PlatformError, Refused, Uncertain, Wait
-from reverse_etl.exceptions.desk import Case, Trouble, close_cases, open_cases
+from reverse_etl.exceptions.desk import Case, Exceptional, Trouble, close_cases, open_cases, told_of
 from reverse_etl.journal.states import State
 from reverse_etl.journal.store import Answer, Entry, Journal, Known, Move, chunked
 from reverse_etl.sync import Mode, SyncSettings
@@ -75,6 +76,7 @@ class Tallies:
     retried: int = 0
     settled: int = 0
     mismatched: int = 0
+    drifted: int = 0
     writes: int = 0
     reads: int = 0
     floor: int = 0
@@ -134,6 +136,7 @@ class Dispatcher:
         self._conflicts: dict[str, Receipt] = {}
         self._first_rows: Counter[tuple[str, Verb]] = Counter()
         self._stopped: dict[str, PlatformError] = {}
+        self._began = journal.clock()
         self._halt = threading.Event()
         self._lock = threading.Lock()
 
@@ -948,25 +951,61 @@ class Dispatcher:
             self.sleep(capability.find_lag_seconds)
             ids = sorted({str(r.entry.target_id) for r in doubtful})
             found.update(target.find(self.sync.object, TARGET_ID, ids, names))
-        moves: list[Move] = []
+        judged = [(r, found[str(r.entry.target_id)]) for r in chunk]
+        different = [
+            (r, there, *difference) for r, there in judged if (difference := self._difference(r, there)) is not None
+        ]
+        told = told_of(self.journal, [r.entry.entry_id for r, *_ in different], (Trouble.mismatch, Trouble.missing))
+        odd = {r.entry.entry_id for r, *_ in different}
+        moves = [Move(entry_id=r.entry.entry_id, to=State.settled) for r in chunk if r.entry.entry_id not in odd]
+        fine = [(r.entry.connection, r.entry.key) for r in chunk if r.entry.entry_id not in odd]
         cases: list[Case] = []
-        fine: list[tuple[str, str]] = []
-        for r in chunk:
-            difference = self._difference(r, found[str(r.entry.target_id)])
-            if difference is None:
-                moves.append(Move(entry_id=r.entry.entry_id, to=State.settled))
-                fine.append((r.entry.connection, r.entry.key))
+        drifts: list[tuple[_Ready, dict[str, Any]]] = []
+        for r, there, kind, reason, diff in different:
+            entry, earlier = r.entry, told.get(r.entry.entry_id)
+            as_told = earlier is not None and (earlier.kind, earlier.diff_json) == (kind.value, dump(diff))
+            if earlier is not None and as_told and earlier.closed_at is not None:
+                # A person has looked at just this difference and closed it; it is not told again.
+                accepted = f"{reason}; accepted ({earlier.decision}) by {earlier.decided_by}: {earlier.note or '-'}"
+                moves.append(Move(entry_id=entry.entry_id, to=State.settled, reason=accepted))
                 continue
-            kind, reason, diff = difference
+            if kind is Trouble.mismatch and not as_told and self._is_drift(r, there[0], earlier):
+                kind, read_at = Trouble.drift, self.journal.clock()
+                reason = (
+                    f"{reason}. It was written {_second(entry.confirmed_at)}, there it was changed "
+                    f"{there[0].version or 'at a time it does not tell'}, read {_second(read_at)}; "
+                    "it stays as it is there"
+                )
+                moves.append(Move(entry_id=entry.entry_id, to=State.settled, reason=reason))
+                fine.append((entry.connection, entry.key))
+                detail = {"target_id": entry.target_id, "written_at": entry.confirmed_at, "read_at": read_at}
+                drifts.append((r, {**detail, "changed_at": there[0].version, "sent_and_there": diff}))
             case = self._case(r, kind, reason)
-            cases.append(Case(**{**case.__dict__, "diff": diff, "attempts": r.entry.attempts}))
+            cases.append(replace(case, diff=diff, attempts=entry.attempts))
         with self.journal.write(self.sync.name) as tx:
             self.journal.move(tx, moves)
-            open_cases(self.journal, tx, cases)
             close_cases(self.journal, tx, self.sync.name, fine, "settled", (Trouble.mismatch, Trouble.missing))
+            open_cases(self.journal, tx, cases)
+            for r, what in drifts:
+                where = {"sync": self.sync.name, "connection": r.entry.connection, "entry_id": r.entry.entry_id}
+                self.journal.note(tx, "drift", detail=dump(what), run_id=self.run_id, **where)
         with self._lock:
             self.tallies.settled += len(moves)
-            self.tallies.mismatched += len(cases)
+            self.tallies.drifted += len(drifts)
+            self.tallies.mismatched += len(cases) - len(drifts)
+
+    def _is_drift(self, r: _Ready, there: Found, earlier: Exceptional | None) -> bool:
+        """Did somebody change the record after it was made, where making it was all we may do (O-1, O-2)? Then theirs
+        is the last word. A record that never held what was sent is the platform's doing, and a mismatch."""
+        entry = r.entry
+        if self.sync.mode is not Mode.create:
+            return False
+        if entry.reason is not None or earlier is not None:
+            # It was found there rather than made by this call; or it differs from what was told the last time.
+            return True
+        if entry.target_version is not None and there.version is not None:
+            return entry.target_version != there.version
+        return entry.confirmed_at is not None and entry.confirmed_at < self._began
 
     @staticmethod
     def _difference(r: _Ready, there: tuple[Found, ...]) -> tuple[Trouble, str, dict[str, list[Value]]] | None:
@@ -1018,6 +1057,10 @@ def verify_all_processed(batch: Sequence[_Ready], receipts: Sequence[Receipt]) -
 
 def _as_uncertain(error: PlatformError) -> Uncertain:
     return Uncertain(error.message, code=error.code, request_id=error.request_id, connection=error.connection)
+
+
+def _second(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else "at an unknown time"
 
 
 def _summary(verified: Sequence[tuple[_Ready, Receipt]]) -> str:

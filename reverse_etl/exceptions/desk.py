@@ -37,6 +37,8 @@ class Trouble(StrEnum):
     """Several records carry one key; one has to go."""
     mismatch = "mismatch"
     """Read back, the record is not what was sent."""
+    drift = "drift"
+    """Others changed a record that was ours only to make; it stays as they left it (O-2), and here it shows."""
     missing = "missing"
     """Read back, the record is not there."""
     connection = "connection"
@@ -188,6 +190,18 @@ def close_cases(
     )
     for part in chunked(hit):
         tx.execute(statement, [{"b_connection": c, "b_key": k} for c, k in part])
+
+
+def told_of(journal: Journal, entry_ids: Iterable[str], kinds: Iterable[Trouble]) -> dict[str, Exceptional]:
+    """Entry -> the newest exception of these kinds that was opened about it, whether it is still open or not."""
+    x = schema.exceptions
+    query = select(*[x.c[f.name] for f in fields(Exceptional)]).where(x.c.kind.in_([k.value for k in kinds]))
+    found: dict[str, Exceptional] = {}
+    with journal.read() as c:
+        for part in chunked(entry_ids):
+            rows = c.execute(query.where(x.c.entry_id.in_(part)).order_by(x.c.opened_at, x.c.exception_id)).mappings()
+            found.update({str(row["entry_id"]): Exceptional(**row) for row in rows})
+    return found
 
 
 class Desk:

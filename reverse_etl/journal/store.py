@@ -90,6 +90,7 @@ class Entry:
     owner: str | None
     source_refs: str | None
     created_at: datetime
+    confirmed_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,5 @@
-"""Taking over customers that finance, or somebody's import, made before us: driven by the engine, over HTTP."""
+"""Customers that are the ledger's own: made before us by finance or an import, or corrected by finance after we made
+them. Driven by the engine, over HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ CUSTOMER = SyncSettings(
     file="models/netsuite.yml",
     owner="finance",
 )
-COLUMNS = ("customer_key", "_connection", "_target_id", "company_name", "vat_number", "email")
+COLUMNS = ("customer_key", "_connection", "_target_id", "company_name", "vat_number", "email", "subsidiary_id")
 Wish = Callable[..., None]
 
 
@@ -42,9 +43,14 @@ def wish(tmp_path: Path) -> Wish:
         with duckdb.connect(str(tmp_path / "firm.duckdb")) as db:
             db.execute(f"create or replace table {CUSTOMER.table} ({', '.join(f'{c} varchar' for c in COLUMNS)})")
             for key, target_id, fields in rows:
-                usual = {"company_name": "Acme Ltd", "vat_number": "GB123456789", "email": "pay@acme.example"}
+                usual = {
+                    "company_name": "Acme Ltd",
+                    "vat_number": "GB123456789",
+                    "email": "pay@acme.example",
+                    "subsidiary_id": "2",
+                }
                 values = {"customer_key": key, "_connection": "books", "_target_id": target_id, **usual, **fields}
-                db.execute(f"insert into {CUSTOMER.table} values (?, ?, ?, ?, ?, ?)", [values[c] for c in COLUMNS])
+                db.execute(f"insert into {CUSTOMER.table} values (?, ?, ?, ?, ?, ?, ?)", [values[c] for c in COLUMNS])
 
     return write
 
@@ -148,3 +154,22 @@ def test_a_lost_journal_takes_such_a_customer_over_once_more_without_a_call(
     report = engine.apply().syncs[0]
     assert (report.calls_used, known_id(engine, "ACC_1_UK_GBP")) == (0, theirs)
     assert len(list(firm.service.rows("customer"))) == 1
+
+
+def test_a_tax_id_that_finance_corrected_is_shown_as_drift_and_stays(engine: Engine, wish: Wish, firm: Any) -> None:
+    engine.syncs = (replace(CUSTOMER, fields={**CUSTOMER.fields, "subsidiary_id": "subsidiary.id"}),)
+    wish(("ACC_1_UK_GBP", None, {}))
+    engine.settle = False
+    assert engine.apply().syncs[0].created == 1
+    made = known_id(engine, "ACC_1_UK_GBP")
+    firm.service.update("customer", made, {"vatRegNumber": "GB987654321"}, actor="finance")
+    engine.settle = True
+    report = engine.apply().syncs[0]
+    assert (report.drifted, report.settled, report.mismatched, report.calls_used, report.ok) == (1, 1, 0, 0, True)
+    (record,) = firm.service.rows("customer")
+    assert record["vatregnumber"] == "GB987654321"
+    (case,) = engine.desk.find()
+    assert (case.kind, case.diff_json) == ("drift", '{"vatRegNumber":["GB123456789","GB987654321"]}')
+    assert record["lastmodifieddate"][:10] in case.reason
+    again = engine.apply().syncs[0]
+    assert (again.planned, again.reads, again.drifted) == (0, 0, 0)

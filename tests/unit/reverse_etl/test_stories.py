@@ -312,7 +312,7 @@ def test_create_mode_never_overwrites_a_record_found_under_its_key(firm: Firm) -
     firm.desire([invoice("INV_1")])
     report = firm.run()
     assert firm.world.log == []
-    assert (report.mismatched, report.open_exceptions) == (1, 1)
+    assert (report.drifted, report.settled, report.mismatched, report.open_exceptions) == (1, 1, 0, 1)
     assert firm.journal.known(INVOICE.name)["shelf", "INV_1"].target_id == "posted"
 
 
@@ -405,6 +405,73 @@ def test_a_read_back_that_differs_is_told_and_closes_when_it_agrees_again(firm: 
     record["money.total"] = Decimal("10.5")
     report = firm.run()
     assert (report.settled, report.open_exceptions) == (1, 0)
+
+
+def test_what_accounting_corrected_after_we_made_it_is_drift_is_shown_and_stays(firm: Firm) -> None:
+    firm.change(mode=Mode.create)
+    firm.desire([invoice("INV_1")])
+    firm.run(settle=False)
+    (record,) = firm.world.records.values()
+    record.update({"name": "Acme Holding", "@version": 2})
+    report = firm.run()
+    assert (report.drifted, report.settled, report.mismatched, report.ok) == (1, 1, 0, True)
+    assert record["name"] == "Acme Holding"
+    (case,) = firm.engine().desk.find()
+    assert (case.kind, case.diff_json) == ("drift", '{"name":["Acme","Acme Holding"]}')
+    assert case.reason.startswith("record id1 differs from what was sent: name: sent Acme, there is Acme Holding. ")
+    assert "It was written 2026-01-05T09:00:" in case.reason
+    assert "there it was changed 2, read 2026-01-05T09:00:" in case.reason
+    (event,) = firm.engine().explain("INV_1").events
+    assert event["kind"] == "drift"
+    assert '"sent_and_there":{"name":["Acme","Acme Holding"]}' in event["detail_json"]
+    reads = firm.world.reads
+    assert (firm.run().drifted, firm.world.reads) == (0, reads), "it is settled and not looked at again"
+    firm.engine().desk.resolve(case.exception_id, actor="ann")
+    assert firm.run().open_exceptions == 0
+
+
+def test_a_platform_that_never_kept_what_was_sent_is_no_drift_but_a_mismatch(firm: Firm) -> None:
+    firm.change(mode=Mode.create)
+    firm.desire([invoice("INV_1")])
+    firm.run(settle=False)
+    (record,) = firm.world.records.values()
+    record["name"] = "ACME"
+    for _ in range(2):
+        report = firm.run()
+        assert (report.mismatched, report.drifted, report.settled) == (1, 0, 0)
+    record.update({"name": "Acme, as finance says", "@version": 2})
+    report = firm.run()
+    assert (report.mismatched, report.drifted, report.settled) == (0, 1, 1)
+    assert [c.kind for c in firm.engine().desk.find()] == ["drift"]
+    assert [c.decision for c in firm.engine().desk.find(closed=True)] == ["settled"]
+
+
+@pytest.mark.parametrize("mode", [Mode.create, Mode.upsert])
+def test_a_difference_that_a_person_accepted_settles_and_is_not_told_again(firm: Firm, mode: Mode) -> None:
+    firm.change(mode=mode)
+    firm.desire([invoice("INV_1")])
+    firm.run(settle=False)
+    (record,) = firm.world.records.values()
+    record["name"] = "ACME"
+    firm.run()
+    (case,) = firm.engine().desk.find()
+    firm.engine().desk.ignore(case.exception_id, actor="ann", reason="the ledger writes it so")
+    report = firm.run()
+    assert (report.mismatched, report.settled, report.open_exceptions) == (0, 1, 0)
+    (entry,) = firm.journal.entries_by(key="INV_1")
+    assert (entry.reason or "").endswith("accepted (ignored) by ann: the ledger writes it so")
+
+
+def test_an_accepted_difference_that_becomes_another_is_told_anew(firm: Firm) -> None:
+    firm.desire([invoice("INV_1")])
+    firm.run(settle=False)
+    (record,) = firm.world.records.values()
+    record["name"] = "ACME"
+    firm.run()
+    (case,) = firm.engine().desk.find()
+    firm.engine().desk.ignore(case.exception_id, actor="ann", reason="fine")
+    record["name"] = "Apex"
+    assert (firm.run().mismatched, [c.kind for c in firm.engine().desk.find()]) == (1, ["mismatch"])
 
 
 def test_a_confirmed_record_that_cannot_be_found_is_told(firm: Firm) -> None:
