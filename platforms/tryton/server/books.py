@@ -102,7 +102,7 @@ def _company(admin: TrytonClient, firm: Firm) -> str:
     )  # fmt: skip
     currency = dict(zip(_IN_EUROS, made, strict=True))[firm.currency]
     country = _country(admin, firm.country)
-    address = {"city": firm.city, "street": "Boompjes 40", "postal_code": "3011 XB", "country": country}
+    address = {"city": firm.city, "street": "40 Quayside", "country": country}
     [party] = admin.create(
         "party.party", [{"name": firm.name, "code": firm.code, "addresses": [["create", [address]]]}]
     )
