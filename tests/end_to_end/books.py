@@ -229,3 +229,14 @@ def difference(one: Mapping[str, Counter[str]], other: Mapping[str, Counter[str]
         lines += [f"- {table}: {text} (x{n})" for text, n in list(only_one.items())[:most]]
         lines += [f"+ {table}: {text} (x{n})" for text, n in list(only_other.items())[:most]]
     return lines
+
+
+def without_numbers(content: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
+    """The content without the numbers that the PSA gave to milestones of our making, and the order of lines that follows
+    them: whole runs that met trouble made them in another order."""
+    found: dict[str, Counter[str]] = {}
+    for table, records in content.items():
+        told = found.setdefault(table, Counter())
+        for text, n in records.items():
+            told[re.sub(r"(billing_milestone:)\d+|(linesequencenumber=)\d+", r"\1\2n", text)] += n
+    return found
