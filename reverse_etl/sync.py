@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
@@ -328,6 +328,12 @@ def read_syncs(manifest: Mapping[str, Any], platforms: Sequence[str] | None = No
             syncs[name] = read_sync(name, node, raw)
         except SyncConfigError as error:
             mistakes.extend(error.mistakes)
+    # Models of platforms that no stack has are not built: there is nothing of them to wait for.
+    switched_off = {node["name"] for nodes in (manifest.get("disabled") or {}).values() for node in nodes}
+    syncs = {
+        name: replace(sync, depends_on=tuple(other for other in sync.depends_on if other not in switched_off))
+        for name, sync in syncs.items()
+    }
     if not mistakes:
         for sync in syncs.values():
             for other in sync.prerequisites:

@@ -96,3 +96,15 @@
         where {{ 'stack in (' ~ served | join(', ') ~ ')' if served else 'false' }}
     )
 {%- endmacro %}
+
+
+{#- The stacks whose platform in the role keeps no such entity (var not_kept): there is nothing of it to compare. -#}
+{% macro stacks_without(entity, role) -%}
+    {%- set found = [] -%}
+    {%- for stack in configured_stacks() if stack[role] -%}
+        {%- if entity in var('not_kept').get(var('connections')[stack[role]]['platform'], []) -%}
+            {%- do found.append(stack.stack) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{%- endmacro %}

@@ -6,9 +6,10 @@ links as (
 
 ),
 
+-- One record may be both client and customer: the conflict is one.
 final as (
 
-    select
+    select distinct
         left_id || '|' || right_role || '|' || right_id as identity_conflict_id,
         stack_group,
         'customer' as entity,

@@ -40,6 +40,12 @@ accounting_periods as (
 
 ),
 
+legal_entities as (
+
+    select * from {{ ref('canonical__legal_entity') }}
+
+),
+
 stacks as (
 
     select * from {{ ref('int_stacks') }}
@@ -97,18 +103,22 @@ grouped as (
 
 ),
 
--- P-2: never into a closed period; the first open day from today on.
+-- P-2: never into a closed period; the first open day from today on. Some ledgers close each legal entity by itself.
 invoice_dates as (
 
     select
         as_of.connection,
+        legal_entities.code as legal_entity_code,
         min(greatest(as_of.as_of_date, accounting_periods.start_date)) as invoice_date
     from as_of
     inner join accounting_periods
         on
             as_of.connection = accounting_periods.connection
             and as_of.as_of_date <= accounting_periods.end_date
-    group by as_of.connection
+    left join legal_entities
+        on accounting_periods.legal_entity_id = legal_entities.legal_entity_id
+    where accounting_periods.legal_entity_id is null or legal_entities.code is not null
+    group by as_of.connection, legal_entities.code
 
 ),
 
@@ -143,7 +153,9 @@ final as (
     left join stacks
         on deals.stack = stacks.stack
     left join invoice_dates
-        on stacks.accounting_connection = invoice_dates.connection
+        on
+            stacks.accounting_connection = invoice_dates.connection
+            and deals.legal_entity_code = coalesce(invoice_dates.legal_entity_code, deals.legal_entity_code)
 
 )
 

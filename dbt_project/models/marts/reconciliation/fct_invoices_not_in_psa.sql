@@ -1,3 +1,4 @@
+{%- set without_psa_invoices = stacks_without('psa_invoice', 'psa') -%}
 -- One row per issued ledger invoice of a PSA project that the PSA does not show, or shows with another total or state.
 
 with
@@ -56,6 +57,9 @@ compared as (
         psa_invoices.state as psa_state,
         case
             when coalesce(source_lines.source_lines, 0) = 0 then 'no line names a PSA record'
+            {%- if without_psa_invoices %}
+            when legal_entities.stack in ('{{ without_psa_invoices | join("', '") }}') then null
+            {%- endif %}
             when psa_invoices.psa_invoice_id is null then 'not in the PSA'
             when psa_invoices.is_deleted or psa_invoices.state = 'voided' then 'cancelled in the PSA'
             when psa_invoices.state is null then 'the PSA shows an unknown state'

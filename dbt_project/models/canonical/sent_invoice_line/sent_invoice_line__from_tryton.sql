@@ -1,0 +1,45 @@
+{{ config(enabled=is_connected('tryton', 'accounting')) }}
+
+with
+
+entries as (
+
+    select * from {{ ref('stg_tieout__entries') }}
+    where sync = 'sync_tryton__invoice' and verb = 'create'
+
+),
+
+-- The journal keeps fields under the vendor's names, and a column that is JSON text as text within the JSON.
+lines as (
+
+    select
+        *,
+        unnest(coalesce(cast(json_extract_string(fields_json, '$."lines"') as json[]), cast([] as json[]))) as line
+    from entries
+
+),
+
+final as (
+
+    select
+        entry_id || '|' || json_extract_string(line, '$.note') as sent_invoice_line_id,
+        entry_id,
+        key as invoice_key,
+        state,
+        json_extract_string(line, '$.note') as source_reference,
+        currency,
+        -- The amount that Tryton makes of it, which the draft was reckoned to give: the product in whole cents.
+        cast(
+            round(
+                cast(json_extract_string(line, '$.quantity') as decimal(18, 2)) * cast(json_extract_string(line, '$.unit_price') as decimal(18, 4)),
+                2
+            ) as decimal(20, 4)
+        ) as amount,
+        connection,
+        cast(null as varchar) as source_path
+    from lines
+    where json_extract_string(line, '$.note') is not null
+
+)
+
+select * from final

@@ -1,0 +1,38 @@
+{{ config(enabled=is_connected('tryton')) }}
+
+with
+
+source as (
+
+    select * from {{ source('raw_tryton', 'account_invoice_tax') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ row_id('id') }} as invoice_tax_id,
+        {{ row_id('invoice') }} as invoice_id,
+
+        -- text
+        {{ text_or_null('description') }} as description,
+
+        -- numbers
+        base as base_amount,
+        amount,
+        sequence as sort_order,
+
+        -- loader
+        _connection as connection,
+        id as source_id,
+        {{ utc_text('last_modified_at') }} as source_version,
+        _deleted_at is not null as is_deleted,
+        create_date as source_created_at,
+        last_modified_at as source_updated_at,
+        _loaded_at as loaded_at
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,40 @@
+{{ config(enabled=is_connected('tryton')) }}
+
+with
+
+source as (
+
+    select * from {{ source('raw_tryton', 'party_identifier') }}
+
+),
+
+renamed as (
+
+    select
+        -- ids
+        {{ row_id('id') }} as party_identifier_id,
+        {{ row_id('party') }} as party_id,
+
+        -- text
+        {{ text_or_null('type') }} as identifier_type,
+        {{ text_or_null('code') }} as code,
+
+        -- numbers
+        sequence as sort_order,
+
+        -- booleans
+        coalesce(active, true) as is_active,
+
+        -- loader
+        _connection as connection,
+        id as source_id,
+        {{ utc_text('last_modified_at') }} as source_version,
+        _deleted_at is not null as is_deleted,
+        create_date as source_created_at,
+        last_modified_at as source_updated_at,
+        _loaded_at as loaded_at
+    from source
+
+)
+
+select * from renamed
