@@ -728,9 +728,10 @@ def newest(client: TrytonClient, tables: Sequence[Table]) -> dict[str, str]:
     found: dict[str, str] = {}
     for table in tables:
         try:
-            rows = client.search_read(
-                table.vendor_object, _ONLY.get(table.name, ()), [CURSOR], limit=1, order=[[CURSOR, "DESC"]],
-                context={"active_test": False},
+            # Not `search_read`, which would ask for the fields of the model first.
+            rows = client.call(
+                table.vendor_object, "search_read", _ONLY.get(table.name, []), 0, 1, [[CURSOR, "DESC"]], [CURSOR],
+                idempotent=True, context={"active_test": False},
             )  # fmt: skip
         except Refused:
             if not table.optional:
