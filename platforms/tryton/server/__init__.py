@@ -9,9 +9,12 @@ software under the GPL, written by others; it is installed from its own packages
 Run alone: `python -m platforms.tryton.server prepare` and `... serve`.
 """
 
+from platforms.kit.local import LocalSpec
+from platforms.tryton.server import local
 from platforms.tryton.server.books import Firm
 from platforms.tryton.server.environment import NotInstalled, install, installed, template
-from platforms.tryton.server.local import LOCAL
 from platforms.tryton.server.running import RunningServer
 
 __all__ = ["LOCAL", "Firm", "NotInstalled", "RunningServer", "install", "installed", "template"]
+
+LOCAL = LocalSpec(name="tryton", prepare=local.prepare, start=local.start)

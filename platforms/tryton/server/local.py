@@ -13,7 +13,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from platforms.kit.local import LocalSpec
 from platforms.tryton.server import environment, firm
 from platforms.tryton.server.books import Firm
 from platforms.tryton.server.running import RunningServer
@@ -74,6 +73,3 @@ def prepare(say: Callable[[str], None]) -> None:
     if not environment.installed():
         say("installing Tryton into .venv-tryton (once, about half a minute)")
         environment.install()
-
-
-LOCAL = LocalSpec(name="tryton", prepare=prepare, start=start)
