@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal as D
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from platforms.kit.errors import AskPerson, Refused
 from platforms.tryton.client import TrytonClient
@@ -19,6 +21,7 @@ from reverse_etl.values import same
 
 pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_target")]
 
+SYNCS = Path(__file__).parents[3] / "dbt_project" / "models" / "reverse_etl" / "tryton" / "_tryton__syncs.yml"
 NUMBERS = itertools.count(1)
 KEY_FIELDS = {"party.party": "code", "project.work": "comment", "account.invoice": "reference"}
 TIME = {
@@ -506,6 +509,16 @@ def test_fields_that_exist_and_may_be_written(target: Target) -> None:
         "state": False,
     }
     assert target.fields_exist("timesheet.line", ["invoice_line"]) == {"invoice_line": False}
+
+
+def test_every_field_that_the_syncs_write_exists(target: Target) -> None:
+    models = yaml.safe_load(SYNCS.read_text(encoding="utf-8"))["models"]
+    syncs = [model["config"]["meta"]["sync"] for model in models if "sync" in model["config"].get("meta", {})]
+    assert {sync["object"] for sync in syncs} <= {*KEY_FIELDS, "sale.opportunity"}
+    for sync in syncs:
+        assert sync["key"]["field"] == KEY_FIELDS.get(sync["object"], "id")
+        there = target.fields_exist(sync["object"], list(sync["fields"].values()))
+        assert [name for name, exists in there.items() if not exists] == [], sync["object"]
 
 
 def test_a_link_opens_the_record_in_the_web_client(target: Target, server: RunningServer) -> None:
