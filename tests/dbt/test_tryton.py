@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import test_manifest_rules
 from raw_warehouse import RawWarehouse
+from test_marts import account
+from test_marts import deal as salesforce_deal
+from test_marts import entry as time_entry
 
 OWNERS = {
     "relationship": "crm",
@@ -596,6 +599,111 @@ def test_the_opportunity_is_told_in_one_note(settled: Any) -> None:
 def test_links_lead_to_the_record_in_trytons_own_client(settled: Any) -> None:
     sql = "select source_link from canonical.canonical__invoice where source_id = '100'"
     assert values(settled, sql) == [("https://tryton.example/#firm/model/account.invoice/100",)]
+
+
+# -- books in Tryton, the rest elsewhere --------------------------------------------------------------------------------
+
+
+def nordic(raw: RawWarehouse) -> None:
+    """Two won deals in Salesforce, hours on the first in Kantata; one of them stands paid in Tryton's books."""
+    swedish = {"billing_country_code": "SE", "currency_iso_code": "SEK"}
+    raw.add(
+        "salesforce",
+        "account",
+        [account("A1", "Halland", "SE111", 1, **swedish), account("A2", "Saimaa", "SE222", 2, **swedish)],
+    )
+    terms = {"currency_iso_code": "SEK", "legal_entity__c": "SE"}
+    raw.add(
+        "salesforce",
+        "opportunity",
+        [salesforce_deal(id, to, "Time and Materials", "9000", **terms) for id, to in (("O1", "A1"), ("O2", "A2"))],
+    )
+    raw.add("kantata", "users", [{"id": "5", "full_name": "Ada", "email_address": "ada@firm.example"}])
+    raw.add("kantata", "account_memberships", [{"id": "50", "user_id": "5"}])
+    project = {"status_key": "300", "stage": "project", "currency": "SEK", "currency_base_unit": 100}
+    project |= {"tasks_default_non_billable": False, "budgeted": False, "require_time_approvals": True}
+    raw.add("kantata", "workspaces", [{"id": "1", "title": "Deal O1", "primary_workspace_group_id": "7", **project}])
+    raw.add("kantata", "workspace_groups", [{"id": "7", "name": "Halland", "company": True}])
+    raw.add("kantata", "stories", [{"id": "11", "workspace_id": "1", "title": "Build", "state": "started"}])
+    stored = {"service_name": "tieout"}
+    raw.add(
+        "kantata",
+        "external_references",
+        [
+            {"id": "1", "subject_type": "Workspace", "subject_id": "1", "service_model_ref": "O1", **stored},
+            {"id": "2", "subject_type": "WorkspaceGroup", "subject_id": "7", "service_model_ref": "A1", **stored},
+        ],
+    )
+    worked = [("1", 10, 531), ("2", 11, 531), ("3", 12, 20)]
+    raw.add(
+        "kantata",
+        "time_entries",
+        [time_entry(id, date(2026, 2, day), minutes, 6550, currency="SEK") for id, day, minutes in worked],
+    )
+    books(raw, "books", "SE", "SEK")
+    party(raw, "books", "20", "Halland Skogs AB", "ACC_A1", "SE111", country="2")
+    document(
+        raw,
+        "100",
+        "paid",
+        {"kantata:time_entry:1": "579.68"},
+        connection="books",
+        reference="INV_O1_202602_1",
+        tax="144.92",
+    )
+    entry(raw, "books", "900", "2", Decimal("-724.60"), day=date(2026, 3, 15), reconciliation="1")
+    add(raw, "books", "account_invoice_payment_line", {"id": "900", "invoice": "100", "line": "900"})
+    raw.database.execute("update raw_tryton.account_move_line set reconciliation = '1'")
+
+
+@pytest.fixture(scope="module")
+def nordics(new_dbt: Callable[[str], Any]) -> Any:
+    """Salesforce and Kantata with their accounting in Tryton."""
+    return build(new_dbt, "tryton_nordics", NORDICS, nordic)
+
+
+def test_a_ledger_in_tryton_makes_one_party_for_a_company_and_takes_over_what_is_linked(nordics: Any) -> None:
+    sql = """select party_key, _connection, _target_id, country_code, payment_terms, tax_number
+             from sync.sync_tryton__party order by 1"""
+    assert values(nordics, sql) == [
+        ("ACC_A1", "books", "20", "SE", "Net 30", "SE111"),
+        ("ACC_A2", "books", None, "SE", "Net 30", "SE222"),
+    ]
+
+
+def test_hours_of_another_psa_become_a_draft_in_tryton_with_the_next_number(nordics: Any) -> None:
+    sql = "select invoice_key, party_key, currency, net_amount, lines from sync.sync_tryton__invoice"
+    [(key, party_key, currency, net, lines)] = values(nordics, sql)
+    assert (key, party_key, currency, net) == ("INV_O1_202602_2", "ACC_A1", "SEK", Decimal("601.51"))
+    found = json.loads(lines, parse_float=Decimal)
+    assert [(line["note"], line["quantity"], line["unit_price"]) for line in found] == [
+        ("kantata:time_entry:2", Decimal("8.85"), Decimal("65.5")),
+        ("kantata:time_entry:3", Decimal("0.33"), Decimal("66.1515")),
+    ]
+
+
+def test_what_tryton_was_paid_goes_back_to_crm_and_psa(nordics: Any) -> None:
+    sql = "select opportunity_key, invoiced_amount, paid_amount, open_amount from sync.sync_salesforce__opportunity"
+    assert ("O1", Decimal("724.60"), Decimal("724.60"), Decimal(0)) in values(nordics, sql)
+    sql = "select invoice_key, external_status, net_amount, time_entry_ids from sync.sync_kantata__invoice"
+    assert values(nordics, sql) == [("INV_O1_202602_1", "paid", Decimal("579.68"), '["1"]')]
+    assert values(nordics, "select billing_status, paid from sync.sync_kantata__workspace_status") == [
+        ("Paid", '[72460,"SEK"]')
+    ]
+
+
+def test_the_tie_out_of_the_mixed_stack_is_nothing(nordics: Any) -> None:
+    sql = "select stack, currency, tie_out_difference, billed_amount, unbilled_amount from marts.fct_tie_out"
+    assert values(nordics, sql) == [("nordics", "SEK", 0, Decimal("579.68"), Decimal("601.51"))]
+
+
+def test_syncs_wait_for_nothing_of_platforms_that_no_stack_has(nordics: Any) -> None:
+    from reverse_etl.sync import read_syncs
+
+    manifest = json.loads((nordics.target / "manifest.json").read_text())
+    names = [sync.name for sync in read_syncs(manifest)]
+    assert "sync_tryton__invoice" in names
+    assert not [name for name in names if "netsuite" in name]
 
 
 # -- the rules of the project, with Tryton switched on -----------------------------------------------------------------
