@@ -25,7 +25,6 @@ from reverse_etl.journal.states import State
 from reverse_etl.journal.store import Busy, Journal
 from reverse_etl.plan.brakes import pulled
 from reverse_etl.plan.diff import Diff, ModelError, open_snapshot
-from reverse_etl.plan.known import known_rows
 from reverse_etl.plan.model import Plan, SyncPlan
 from reverse_etl.sync import SyncConfigError, SyncSettings, load_syncs, ordered
 from reverse_etl.targets.base import Target, target_names
@@ -202,10 +201,11 @@ class Engine:
     lock_wait: float = 600.0
     """Seconds to wait for another run that is at work on the same sync."""
     settle: bool = True
-    memory_limit: str = ""
-    """DuckDB's, for the comparison; '' = its default."""
+    memory_limit: str = "1GB"
+    """DuckDB's, for the comparison; beyond it the comparison spills to disk. '' = its default, most of the machine."""
     threads: int = 0
     spill: Path | None = None
+    """Where it spills to; None = beside the snapshot."""
     known_folder: Path | None = None
     """Where known records are kept in columns, to plan millions in a second; None = unpacked anew each time."""
 
@@ -254,8 +254,7 @@ class Engine:
             self.snapshot, sync.database, memory_limit=self.memory_limit, threads=self.threads, spill=self.spill
         )
         try:
-            known = known_rows(self.journal, sync, self.known_folder)
-            return Diff(connection, sync, known, self.journal.open_arrow(sync.name))
+            return Diff(connection, sync, self.journal, self.known_folder)
         except BaseException:
             connection.close()
             raise

@@ -47,6 +47,8 @@ from reverse_etl.journal.states import IN_DOUBT, OPEN, IllegalMove, State, sourc
 T = TypeVar("T")
 CHUNK = 5_000
 """Rows per statement. Larger chunks gain nothing measurable on SQLite and hold more memory."""
+BATCH = 20_000
+"""Rows per Arrow batch of a stream: some 10 MB of known records with twenty fields."""
 # SQLite allows 32,766 variables a statement; keys are bound one each.
 _KEYS = 10_000
 
@@ -385,45 +387,52 @@ class Journal:
         with self.read() as c:
             return str(c.execute(select(v.c.applied_at).where(v.c.version == 1)).scalar())
 
-    def known_arrow(self, sync: str, after: int = -1) -> pa.Table:
-        """Known records of a sync as Arrow (KNOWN_ARROW), those written after a revision; by default all."""
-        known = schema.known_records
-        return self._arrow(
-            select(*[known.c[name] for name in KNOWN_ARROW.names]).where(
-                known.c.sync == sync, known.c.revision > after
-            ),
-            KNOWN_ARROW,
-        )
+    def known_count(self, sync: str, after: int = -1) -> int:
+        """How many known records of a sync were written after a revision; by default all."""
+        k = schema.known_records
+        query = select(func.count()).where(k.c.sync == sync, k.c.revision > after)
+        with self.read() as c:
+            return int(c.execute(query).scalar() or 0)
 
-    def open_arrow(self, sync: str) -> pa.Table:
+    def known_stream(self, sync: str, after: int = -1) -> contextlib.AbstractContextManager[pa.RecordBatchReader]:
+        """Known records of a sync as Arrow (KNOWN_ARROW), those written after a revision; by default all."""
+        k = schema.known_records
+        columns = [k.c[name] for name in KNOWN_ARROW.names]
+        return self._stream(select(*columns).where(k.c.sync == sync, k.c.revision > after), KNOWN_ARROW)
+
+    def open_stream(self, sync: str) -> contextlib.AbstractContextManager[pa.RecordBatchReader]:
         """All open entries of a sync as Arrow (OPEN_ARROW)."""
         e = schema.entries
         columns = [e.c[name] for name in OPEN_ARROW.names[:-1]]
         query = select(*columns, e.c.approved_at.is_not(None)).where(e.c.sync == sync, e.c.state.in_(sorted(OPEN)))
-        return self._arrow(query, OPEN_ARROW)
+        return self._stream(query, OPEN_ARROW)
 
-    def _arrow(self, query: Select[Any], arrow: pa.Schema) -> pa.Table:
+    @contextlib.contextmanager
+    def _stream(self, query: Select[Any], arrow: pa.Schema) -> Iterator[pa.RecordBatchReader]:
+        """Rows in batches of BATCH, of one moment, read while the block consumes them: memory does not grow with them.
+
+        Whoever consumes may do so from another thread, as DuckDB does. A journal that fails meanwhile -> JournalError,
+        whatever the consumer made of it.
+        """
         # Around SQLAlchemy's row objects: they triple the time of a million rows.
-        compiled = query.compile(self.engine, compile_kwargs={"literal_binds": True})
-        batches: list[pa.RecordBatch] = []
+        compiled = str(query.compile(self.engine, compile_kwargs={"literal_binds": True})).replace("%%", "%")
+        faults: list[Exception] = []
         with self.read() as c:
             raw = c.connection.driver_connection
             assert raw is not None
-            cursor = raw.cursor()
+            # A server would otherwise send all of it before the first row is seen.
+            cursor = raw.cursor(name="tieout") if self._on_server else raw.cursor()
             try:
-                cursor.execute(str(compiled).replace("%%", "%"))
-                while rows := cursor.fetchmany(50_000):
-                    columns = list(zip(*rows, strict=True))
-                    arrays = [
-                        pa.array([bool(v) for v in values], pa.bool_())
-                        if pa.types.is_boolean(kind)
-                        else pa.array(values, kind)
-                        for values, kind in zip(columns, arrow.types, strict=True)
-                    ]
-                    batches.append(pa.RecordBatch.from_arrays(arrays, schema=arrow))
+                cursor.execute(compiled)
+                yield pa.RecordBatchReader.from_batches(arrow, _batches(cursor, arrow, faults))
+            except Exception as error:
+                fault = faults[0] if faults else error
+                if not isinstance(fault, self.engine.dialect.loaded_dbapi.Error):
+                    raise
+                where = self.engine.url.render_as_string(hide_password=True)
+                raise JournalError(f"the journal {where} cannot be read: {fault}") from error
             finally:
                 cursor.close()
-        return pa.Table.from_batches(batches, schema=arrow)
 
     # -- entries ----------------------------------------------------------------------------------------------------
 
@@ -731,7 +740,7 @@ class Journal:
         return found
 
     def known(self, sync: str) -> dict[tuple[str, str], Known]:
-        """All known records of a sync (for looking and for tests; the planner uses `known_arrow`)."""
+        """All known records of a sync (for looking and for tests; the planner uses `known_stream`)."""
         k = schema.known_records
         columns = [k.c[f.name] for f in fields(Known)]
         with self.read() as c:
@@ -854,6 +863,21 @@ def _begin_immediate(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _batches(cursor: Any, arrow: pa.Schema, faults: list[Exception]) -> Iterator[pa.RecordBatch]:
+    """What is left in a cursor; a fault is kept as well as raised, since it has to pass through foreign code."""
+    try:
+        while rows := cursor.fetchmany(BATCH):
+            columns = list(zip(*rows, strict=True))
+            arrays = [
+                pa.array([bool(v) for v in values], pa.bool_()) if pa.types.is_boolean(kind) else pa.array(values, kind)
+                for values, kind in zip(columns, arrow.types, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, schema=arrow)
+    except Exception as fault:
+        faults.append(fault)
+        raise
 
 
 def _wait_for_the_disk(engine: Engine) -> None:

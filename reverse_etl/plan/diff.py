@@ -1,9 +1,9 @@
 """One sync's desired rows against what we know to be on the platform, as one SQL statement.
 
-Flows through: the sync model's table (DuckDB file, read only), known records and open entries (Arrow).
+Flows through: the sync model's table (DuckDB file, read only), known records and open entries (Arrow batches).
 Comes out: a temporary DuckDB table `changes` with one row per desired record that is not simply unchanged, field-level
 JSON texts ready for the journal, and the entries that a newer wish replaces. No Python runs per row; unchanged rows are
-only counted.
+only counted. Memory is bounded by DuckDB's limit, beyond which it spills to disk.
 
 How values are compared: by the model's column type. The known text is cast to that type, so 10.5 and 10.50 are one
 decimal and two spellings of one instant are one timestamp; '' is null; JSON columns are compared as the texts they
@@ -12,6 +12,7 @@ were sent as. Floating-point columns are refused: money must not pass through th
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from reverse_etl.journal.states import IN_DOUBT
-from reverse_etl.plan.known import KnownRows, keep
+from reverse_etl.journal.store import Journal
+from reverse_etl.plan.known import load_known
 from reverse_etl.sync import Approval, Mode, SyncSettings
 from reverse_etl.values import Kind
 
@@ -40,8 +41,6 @@ class _Column:
     sql_type: str
 
 
-# Set apart from the columns every known record has; fields may be called anything.
-_KEPT = "field "
 _UNSAFE = re.compile(r"^(FLOAT|DOUBLE|REAL)")
 
 
@@ -60,7 +59,9 @@ def open_snapshot(
 ) -> Any:
     """A DuckDB connection with the snapshot attached read-only under the name dbt knew it by (views stay valid).
 
-    Missing or locked file -> ModelError that says what to do.
+    Beyond `memory_limit` it writes to a folder of its own in `spill` (by default beside the snapshot), which goes with
+    the connection: two plans that shared one would read each other's files. Missing or locked file -> ModelError that
+    says what to do.
     """
     connection = duckdb.connect(":memory:")
     connection.execute("set global timezone = 'UTC'")
@@ -68,8 +69,8 @@ def open_snapshot(
         connection.execute(f"set memory_limit = {literal(memory_limit)}")
     if threads:
         connection.execute(f"set threads = {threads}")
-    if spill is not None:
-        connection.execute(f"set temp_directory = {literal(str(spill))}")
+    folder = (spill or path.parent) / f"spill-{os.getpid()}-{id(connection)}"
+    connection.execute(f"set temp_directory = {literal(str(folder))}")
     if not path.exists():
         connection.close()
         raise ModelError(f"the warehouse snapshot {path} is not there; run `tieout build` first")
@@ -121,16 +122,22 @@ class Tally:
 class Diff:
     """The comparison of one sync. Holds a DuckDB connection; close it, or use `with`.
 
-    After construction: `tally`, `kinds`; then `changes()` and `replaced()` stream. `held_reason` is set by `hold_all`.
+    After construction: `tally`, `kinds`; then `changes()` and `replaced()` stream. `known_folder` is where known
+    records are kept in columns between plans; None = nowhere.
     """
 
-    def __init__(self, connection: Any, sync: SyncSettings, known: KnownRows, open_entries: pa.Table) -> None:
+    def __init__(self, connection: Any, sync: SyncSettings, journal: Journal, known_folder: Path | None = None) -> None:
         self.sync = sync
         self._db = connection
         self._columns = self._read_columns()
         self.kinds: dict[str, str] = {c.field: c.kind.value for c in self._columns}
         self._check_keys()
-        self._compare(known, open_entries)
+        self._known = load_known(connection, journal, sync, [c.field for c in self._columns], known_folder)
+        with journal.open_stream(sync.name) as reader:
+            connection.register("open_arrow", reader)
+            connection.execute("create table open_entries as select * from open_arrow")
+            connection.unregister("open_arrow")
+        self._compare()
         self.tally = self._count()
 
     # -- reading the model ------------------------------------------------------------------------------------------
@@ -235,27 +242,8 @@ class Diff:
             case _:
                 return f"try_cast({text} as {column.sql_type})"
 
-    def _compare(self, known: KnownRows, open_entries: pa.Table) -> None:
+    def _compare(self) -> None:
         sync, db, columns = self.sync, self._db, self._columns
-        db.register("known_arrow", known.fresh)
-        db.register("open_arrow", open_entries)
-        shape = "{" + ",".join(f'"{_json_name(c.field)}":"VARCHAR"' for c in columns) + "}"
-        unpacked = ", ".join(f"s[{literal(c.field)}] as {quoted(_KEPT + c.field)}" for c in columns)
-        db.execute(
-            f"create table known as select connection, key, target_id, target_version, {unpacked} from ("
-            f" select *, json_transform(fields_json, {literal(shape)}) as s from known_arrow)"
-        )
-        if known.file is not None:
-            db.execute(
-                f"insert into known by name select * from read_parquet({literal(str(known.file))}) as p"
-                " where not exists (from known_arrow as f where f.connection = p.connection and f.key = p.key)"
-            )
-        db.execute("create table open_entries as select * from open_arrow")
-        db.unregister("known_arrow")
-        db.unregister("open_arrow")
-        keep(db, known)
-        for i, column in enumerate(columns):
-            db.execute(f"alter table known rename column {quoted(_KEPT + column.field)} to f{i}")
 
         def reserved(name: str) -> str:
             return f"nullif(cast(d.{quoted(name)} as varchar), '')" if name in self._types else "cast(null as varchar)"
@@ -388,7 +376,6 @@ class Diff:
     def _count(self) -> Tally:
         db = self._db
         desired = db.execute(f"select count(*) from {self._table}").fetchall()[0][0]
-        known = db.execute("select count(*) from known").fetchall()[0][0]
         by_action = dict(db.execute("select action, count(*) from changes group by action order by action").fetchall())
         retired = by_action.pop("retired", 0)
         by_action.pop("unchanged", 0)
@@ -418,7 +405,7 @@ class Diff:
             desired=desired,
             unchanged=desired - sum(by_action.values()),
             retired=retired,
-            known=known,
+            known=self._known,
             by_action=by_action,
             amounts=amounts,
             fresh=fresh,

@@ -133,8 +133,8 @@ def test_the_revision_moves_with_every_write_and_only_then(journal: Journal) -> 
     assert journal.revision("s") == 0
     put(journal, row("e1"))
     before = journal.revision("s")
-    journal.known_arrow("s")
-    journal.open_arrow("s")
+    with journal.known_stream("s") as known, journal.open_stream("s") as entries:
+        assert (known.read_all().num_rows, entries.read_all().num_rows) == (0, 1)
     assert (journal.revision("s"), before) == (1, 1)
 
 
@@ -254,6 +254,6 @@ def test_twenty_thousand_entries_take_seconds(tmp_path: Path) -> None:
                 for e in entries
             ],
         )
-    assert journal.known_arrow("s").num_rows == 20_000
+    assert journal.known_count("s") == 20_000
     assert time.monotonic() - started < 30
     journal.close()
