@@ -601,6 +601,40 @@ def test_links_lead_to_the_record_in_trytons_own_client(settled: Any) -> None:
     assert values(settled, sql) == [("https://tryton.example/#firm/model/account.invoice/100",)]
 
 
+def test_the_unit_tests_of_tryton_hold(settled: Any, failures_of: Callable[[Any], dict[str, str]]) -> None:
+    outcome = settled.run("test", "--select", "*__from_tryton,test_type:unit", "int_tryton_settlements,test_type:unit")
+    assert not failures_of(outcome)
+    assert len(outcome.result.results) >= 8
+
+
+def test_a_draft_on_its_way_claims_its_hours(new_dbt: Callable[[str], Any], settled: Any) -> None:
+    """The journal's entry of a draft that the ledger does not show yet, as the engine writes it."""
+    [(lines,)] = values(settled, "select lines from sync.sync_tryton__invoice where invoice_key = 'INV_12_202602_1'")
+    dbt = new_dbt("tryton_on_its_way")
+    dbt.vars = dict(BOUTIQUE)
+    sent = {
+        "entry_id": "e1",
+        "sync": "sync_tryton__invoice",
+        "platform": "tryton",
+        "connection": "boutique",
+        "key": "INV_12_202602_1",
+        "verb": "create",
+        "state": "uncertain",
+        "currency": "EUR",
+        "fields_json": json.dumps({"lines": lines, "currency.code": "EUR"}),
+    }
+    with RawWarehouse(dbt.warehouse, connections={"boutique": "tryton"}) as raw:
+        raw.add("tieout", "entries", [sent])
+    assert dbt.run("run", "--select", "+sent_invoice_line__from_tryton").success
+    sql = "select source_reference, amount from canonical.sent_invoice_line__from_tryton order by 1"
+    assert values(dbt, sql) == [
+        ("boutique:time_entry:11", Decimal("579.68")),
+        ("boutique:time_entry:12", Decimal("579.68")),
+        ("boutique:time_entry:13", Decimal(45)),
+        ("boutique:time_entry:14", Decimal("66.59")),
+    ]
+
+
 # -- books in Tryton, the rest elsewhere --------------------------------------------------------------------------------
 
 

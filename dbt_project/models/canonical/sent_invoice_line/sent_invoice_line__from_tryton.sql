@@ -28,13 +28,7 @@ final as (
         state,
         json_extract_string(line, '$.note') as source_reference,
         currency,
-        -- The amount that Tryton makes of it, which the draft was reckoned to give: the product in whole cents.
-        cast(
-            round(
-                cast(json_extract_string(line, '$.quantity') as decimal(18, 2)) * cast(json_extract_string(line, '$.unit_price') as decimal(18, 4)),
-                2
-            ) as decimal(20, 4)
-        ) as amount,
+        cast(json_extract_string(line, '$.amount') as decimal(20, 4)) as amount,
         connection,
         cast(null as varchar) as source_path
     from lines

@@ -97,6 +97,7 @@ lines as (
                 'product.code': item_key,
                 'quantity': line_quantity,
                 'unit_price': case when is_rate_exact and source_entity = 'time_entry' then rate else exact_price end,
+                'amount': amount,
                 'description': description,
                 'note': source_reference,
                 'currency.code': currency
