@@ -204,6 +204,7 @@ class Engine:
     memory_limit: str = "1GB"
     """DuckDB's, for the comparison; beyond it the comparison spills to disk. '' = its default, most of the machine."""
     threads: int = 0
+    """DuckDB's, for the comparison; 0 = as many as the machine has and the memory limit bears."""
     spill: Path | None = None
     """Where it spills to; None = beside the snapshot."""
     known_folder: Path | None = None

@@ -41,6 +41,8 @@ class _Column:
     sql_type: str
 
 
+MOST_THREADS = 4
+"""Threads of a comparison that was not told how many: each needs some 125 MB of its own, and a plan's limit is 1 GB."""
 _UNSAFE = re.compile(r"^(FLOAT|DOUBLE|REAL)")
 
 
@@ -65,10 +67,11 @@ def open_snapshot(
     """
     connection = duckdb.connect(":memory:")
     connection.execute("set global timezone = 'UTC'")
+    # Every reader of a plan sorts; keeping the order of insertion would hold all of it in memory.
+    connection.execute("set preserve_insertion_order = false")
     if memory_limit:
         connection.execute(f"set memory_limit = {literal(memory_limit)}")
-    if threads:
-        connection.execute(f"set threads = {threads}")
+    connection.execute(f"set threads = {threads or min(os.cpu_count() or 1, MOST_THREADS)}")
     folder = (spill or path.parent) / f"spill-{os.getpid()}-{id(connection)}"
     connection.execute(f"set temp_directory = {literal(str(folder))}")
     if not path.exists():
