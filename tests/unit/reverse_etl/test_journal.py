@@ -229,8 +229,7 @@ def test_a_killed_holder_lets_go(tmp_path: Path) -> None:
         holder.kill()
 
 
-def test_twenty_thousand_entries_take_seconds(tmp_path: Path) -> None:
-    journal = open_journal("sqlite", tmp_path)
+def test_twenty_thousand_entries_take_seconds(journal: Journal) -> None:
     started = time.monotonic()
     put(journal, *(row(f"e{n}", f"K{n}") for n in range(20_000)))
     entries = [entry for page in journal.pages("s", [State.pending]) for entry in page]
@@ -256,4 +255,3 @@ def test_twenty_thousand_entries_take_seconds(tmp_path: Path) -> None:
         )
     assert journal.known_count("s") == 20_000
     assert time.monotonic() - started < 30
-    journal.close()
