@@ -18,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from reverse_etl.dispatch.dispatcher import Dispatcher, Patience, Tallies
 from reverse_etl.dispatch.stage import stage
 from reverse_etl.exceptions.desk import Desk
@@ -256,6 +258,12 @@ class Engine:
         )
         try:
             return Diff(connection, sync, self.journal, self.known_folder)
+        except duckdb.OutOfMemoryException as error:
+            connection.close()
+            raise ModelError(
+                f"{sync.name}: comparing it needs more than its {self.memory_limit or 'default'} of memory, "
+                "although it spills to disk; give the engine more memory_limit, or fewer threads"
+            ) from error
         except BaseException:
             connection.close()
             raise

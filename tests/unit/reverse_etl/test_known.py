@@ -110,6 +110,8 @@ def test_a_plan_that_outgrows_its_memory_spills_beside_others_and_says_the_same(
         tight = list(pool.map(lambda _: firm.engine(memory_limit="48MB", threads=1, spill=spill).plan(), range(2)))
     assert [plan.digest for plan in tight] == [roomy.digest] * 2
     assert list(spill.iterdir()) == [], "what was spilled goes with its plan"
+    starved = firm.engine(memory_limit="8MB", threads=4, spill=spill).plan().syncs[0]
+    assert "comparing it needs more than its 8MB of memory" in starved.error
 
 
 def remember(journal: Journal, count: int, sync: str = "s", connection: str = "c", name: str = "") -> None:
