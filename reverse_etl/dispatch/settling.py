@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -131,10 +131,24 @@ class Settling:
         }
         if not diff:
             return None
-        told = "; ".join(
-            f"{name}: sent {sent}, there is {is_there}" for name, (sent, is_there) in list(diff.items())[:5]
-        )
+        told = "; ".join(_apart(name, sent, is_there) for name, (sent, is_there) in list(diff.items())[:5])
         return Trouble.mismatch, f"record {r.entry.target_id} differs from what was sent: {told}", diff
+
+
+def _apart(name: str, sent: Any, there: Any) -> str:
+    """Where two values differ, for a person; of two lists the first line that does, of two objects the members."""
+    if isinstance(sent, list) and isinstance(there, list):
+        if len(sent) != len(there):
+            return f"{name}: sent {len(sent)} lines, there are {len(there)}"
+        number = next(n for n, (one, other) in enumerate(zip(sent, there, strict=True), 1) if not same(one, other))
+        return _apart(f"{name}, line {number}", sent[number - 1], there[number - 1])
+    if isinstance(sent, Mapping) and isinstance(there, Mapping):
+        return ", ".join(
+            _apart(f"{name}, {member}", value, there.get(member))
+            for member, value in sent.items()
+            if not same(value, there.get(member))
+        )
+    return f"{name}: sent {sent}, there is {there}"
 
 
 def _second(moment: datetime | None) -> str:

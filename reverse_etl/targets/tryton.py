@@ -77,7 +77,8 @@ _UNSPECIFIED = "unspecified"
 _OUR_NOTE = "Tieout"
 """The first line of the one note on a record that is ours; a note cannot be changed, only replaced."""
 _LINE_FIELDS = (
-    "type", "product", "product.code", "account", "unit", "quantity", "unit_price", "amount", "description", "note",
+    "type", "product", "product.code", "account", "unit", "quantity", "unit_price", "amount", "currency.code",
+    "description", "note",
 )  # fmt: skip
 
 

@@ -13,7 +13,14 @@ import pytest
 import yaml
 from raw_warehouse import RawWarehouse
 
-LOWER_HALF = ["resource_type:seed", "staging", "canonical", "intermediate.stacks", "intermediate.identity", "intermediate.contract"]
+LOWER_HALF = [
+    "resource_type:seed",
+    "staging",
+    "canonical",
+    "intermediate.stacks",
+    "intermediate.identity",
+    "intermediate.contract",
+]
 STACK = {"salesforce": "salesforce", "kantata": "kantata", "netsuite": "netsuite"}
 DAY = date(2026, 2, 3)
 MADE = datetime(2026, 2, 3, 9, 0, tzinfo=UTC)

@@ -38,5 +38,5 @@ model = SimpleNamespace(
     columns={
         name: SimpleNamespace(name=name, data_type="text")
         for name in ("record_id", "connection", "stack_group", "source_link")
-    }
+    },
 )

@@ -130,6 +130,13 @@ final as (
         deals.project_id,
         deals.customer_key,
         deals.ledger_project_key,
+        -- what the deal lacks, where that keeps its customer or ledger project from being made
+        case
+            when not deals.is_fit and (deals.customer_id is null or deals.ledger_project_id is null)
+                then 'its deal is held: ' || deals.blocking_reasons
+        end as deal_hold_reason,
+        deals.customer_id,
+        deals.ledger_project_id,
         deals.stack,
         deals.legal_entity_code,
         deals.currency,

@@ -47,14 +47,15 @@ currencies as (
 
 ),
 
--- What waits for a held customer is held for the customer's reason, and counted as held.
-held_customers as (
+customers as (
 
-    select
-        customer_key,
-        'its customer is held: ' || _hold_reason as reason
-    from {{ ref('sync_netsuite__customer') }}
-    where _hold_reason is not null
+    select * from {{ ref('sync_netsuite__customer') }}
+
+),
+
+jobs as (
+
+    select * from {{ ref('sync_netsuite__job') }}
 
 ),
 
@@ -82,7 +83,15 @@ final as (
         drafts.invoice_key,
         drafts.accounting_connection as _connection,
         cast(null as varchar) as _target_id,
-        coalesce(drafts.hold_reason, held_customers.reason) as _hold_reason,
+        -- nothing waits without a reason: what a held customer or deal keeps back is held for theirs
+        coalesce(
+            drafts.hold_reason,
+            'its customer is held: ' || customers._hold_reason,
+            case
+                when customers.customer_key is null and drafts.customer_id is null then drafts.deal_hold_reason
+                when jobs.ledger_project_key is null and drafts.ledger_project_id is null then drafts.deal_hold_reason
+            end
+        ) as _hold_reason,
         lines.source_refs as _source_refs,
         drafts.customer_key,
         drafts.ledger_project_key,
@@ -104,8 +113,10 @@ final as (
         on drafts.stack = stacks.stack
     inner join lines
         on drafts.opportunity_id = lines.opportunity_id and drafts.service_period = lines.service_period
-    left join held_customers
-        on drafts.customer_key = held_customers.customer_key
+    left join customers
+        on drafts.customer_key = customers.customer_key
+    left join jobs
+        on drafts.ledger_project_key = jobs.ledger_project_key
     left join projects
         on drafts.project_id = projects.project_id
     left join legal_entities

@@ -35,14 +35,9 @@ currencies as (
 
 ),
 
-held_parties as (
+parties as (
 
-    select
-        party_key,
-        _connection,
-        'its customer is held: ' || _hold_reason as reason
-    from {{ ref('sync_tryton__party') }}
-    where _hold_reason is not null
+    select * from {{ ref('sync_tryton__party') }}
 
 ),
 
@@ -119,7 +114,12 @@ final as (
         drafts.invoice_key,
         drafts.accounting_connection as _connection,
         cast(null as varchar) as _target_id,
-        coalesce(drafts.hold_reason, held_parties.reason) as _hold_reason,
+        -- nothing waits without a reason: what a held customer or deal keeps back is held for theirs
+        coalesce(
+            drafts.hold_reason,
+            'its customer is held: ' || parties._hold_reason,
+            case when parties.party_key is null and drafts.customer_id is null then drafts.deal_hold_reason end
+        ) as _hold_reason,
         lines.source_refs as _source_refs,
         'ACC_' || deals.company_source_id as party_key,
         projects.name || ', ' || left(drafts.service_period, 4) || '-' || right(drafts.service_period, 2) as memo,
@@ -135,8 +135,8 @@ final as (
         on drafts.opportunity_id = deals.opportunity_id
     inner join lines
         on drafts.opportunity_id = lines.opportunity_id and drafts.service_period = lines.service_period
-    left join held_parties
-        on 'ACC_' || deals.company_source_id = held_parties.party_key and drafts.accounting_connection = held_parties._connection
+    left join parties
+        on 'ACC_' || deals.company_source_id = parties.party_key and drafts.accounting_connection = parties._connection
     left join projects
         on drafts.project_id = projects.project_id
 
