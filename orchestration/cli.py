@@ -229,13 +229,17 @@ def approve(syncs: tuple[str, ...], by: str, as_json: bool) -> None:
 @click.option(
     "--stack", default="", help="A file of dbt_project/stacks, by its name; default: the stacks of the project."
 )
-def demo(scale: str, seed: int, stack: str) -> None:
+@click.option(
+    "--home", "folder", type=click.Path(path_type=Path, file_okay=False), default=None,
+    help="Folder of the demo, emptied first (default: .tieout-demo in the project).",
+)  # fmt: skip
+def demo(scale: str, seed: int, stack: str, folder: Path | None) -> None:
     """The whole loop against local sandboxes or real servers, with a report at the end."""
     from orchestration import demo as demonstration
 
     if stack and stack not in demonstration.stack_names():
         raise click.ClickException(f"no stack {stack!r}; there are {', '.join(demonstration.stack_names())}.")
-    sys.exit(demonstration.run(scale=scale, seed=seed, stack=stack))
+    sys.exit(demonstration.run(scale=scale, seed=seed, stack=stack, folder=folder))
 
 
 @main.command("stacks")

@@ -48,13 +48,14 @@ def stack_names() -> list[str]:
     return sorted(file.stem for file in STACKS.glob("*.yml"))
 
 
-def run(*, scale: str, seed: int, stack: str = "") -> int:
+def run(*, scale: str, seed: int, stack: str = "", folder: Path | None = None) -> int:
     """The loop, again and again while the firm lives on. Exit status 0 only when the books tie out.
 
-    `stack` names a file of dbt_project/stacks; '' = the stacks of the dbt project.
+    `stack` names a file of dbt_project/stacks; '' = the stacks of the dbt project. `folder` is emptied first; default
+    a folder of the demo's own in the project.
     """
     started = time.monotonic()
-    root = DEMO_HOME.with_name(f"{DEMO_HOME.name}-{stack}") if stack else DEMO_HOME
+    root = folder.resolve() if folder else DEMO_HOME.with_name(f"{DEMO_HOME.name}-{stack}" if stack else DEMO_HOME.name)
     shutil.rmtree(root, ignore_errors=True)
     where = Home(root=root).prepare()
     os.environ.update(where.environment())

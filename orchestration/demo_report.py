@@ -27,6 +27,12 @@ group by all order by all
 """
 
 
+HELD = """
+select sync, reason, owner, currency, count(*) as records, sum(amount) as amount
+from staging.stg_tieout__entries where state in ('held', 'parked') group by all order by all
+"""
+
+
 def ties_out() -> bool:
     """True when every project of every currency ties out to the cent and no source entry is billed twice."""
     rows = warehouse.rows("select tie_out_difference, double_claims from marts.fct_tie_out")
@@ -83,6 +89,7 @@ def text(outcomes: Sequence[Any], *, seconds: float) -> str:
             right=["invoices", "total with tax", "paid", "open"],
         ),
         report.waiting_text(deals),
+        report.held_text(warehouse.rows(HELD)),
         report.unbilled_text(unbilled),
         report.tie_out_text(tie_out),
         f"Tie-out difference: {differences}.   {seconds:.0f} s in all.",

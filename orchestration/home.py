@@ -71,7 +71,7 @@ class Home:
 
 
 def home() -> Home:
-    """The home named by `TIEOUT_HOME`, absolute; default `.tieout` in the project folder. The loads have the same one."""
+    """The home named by `TIEOUT_HOME`, absolute; default `.tieout` in the project folder; the loads use the same."""
     from ingestion.pipelines import home_of
 
     return Home(root=home_of().root)

@@ -172,6 +172,8 @@ def tie_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def waiting_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Won deals without a project, and why."""
+    if not rows:
+        return "Every won deal has its project."
     return table(
         "Won deals without a project",
         ["deal", "owner", "days", "amount", "why"],
@@ -186,6 +188,27 @@ def waiting_text(rows: Sequence[Mapping[str, Any]]) -> str:
             for r in rows
         ],
         right=["days", "amount"],
+    )
+
+
+def held_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is ready but not sent, by its reason and with its owner."""
+    if not rows:
+        return "Nothing is held."
+    return table(
+        "Held, and why",
+        ["what", "records", "amount", "owner", "why"],
+        [
+            [
+                plain(r["sync"]),
+                r["records"],
+                money(r["amount"], r["currency"]) if r["amount"] else "",
+                r["owner"],
+                r["reason"],
+            ]
+            for r in rows
+        ],
+        right=["records", "amount"],
     )
 
 

@@ -78,7 +78,7 @@ def write_back_asset(sync: SyncSettings, spec: dg.AssetSpec) -> dg.AssetsDefinit
 
 def headline(report: SyncReport) -> str:
     """One line for a log or a terminal: what was done, what waits, what it cost, what went wrong."""
-    names = ("created", "updated", "held", "parked", "pending", "refused", "uncertain", "mismatched")
+    names = ("created", "updated", "held", "parked", "pending", "refused", "uncertain", "mismatched", "drifted")
     counts = ", ".join(f"{getattr(report, name)} {name}" for name in names if getattr(report, name))
     calls = f"; {report.calls_used} write calls, fewest possible {report.calls_floor}" if report.calls_used else ""
     brake = f"; {report.brake}" if report.brake else ""
