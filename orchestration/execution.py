@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock, Timeout
 
 from orchestration import keys, storage
 from orchestration.home import Home, home
@@ -88,6 +91,45 @@ def _dbt_told_to_file() -> Iterator[None]:
         yield
 
 
+def _life_of(run_id: str) -> FileLock:
+    """A lock that its process holds as long as it lives; the system gives it back when the process dies."""
+    folder = home().root / "locks" / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{run_id}.lock")
+
+
+@contextlib.contextmanager
+def _alive(run_id: str) -> Iterator[None]:
+    lock = _life_of(run_id)
+    with lock:
+        yield
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def release_dead_runs(live: dg.DagsterInstance) -> list[str]:
+    """Give back what runs of killed processes still hold of the pools, and say in their history that they ended.
+
+    Dagster keeps a pool's slots in its storage: a run that was killed while it had the warehouse's turn would keep
+    everybody waiting for good. Only runs of the command line are judged here, by their lock; those that the daemon
+    started are watched by the daemon. Returns the ids of the runs that were released.
+    """
+    released = []
+    for file in sorted((home().root / "locks" / "runs").glob("*.lock")):
+        lock = FileLock(file, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue  # its process lives
+        run = live.get_run_by_id(file.stem)
+        if run is not None and not run.is_finished:
+            live.report_run_failed(run, "The process of this run is gone; the next run takes up what it left.")
+        live.event_log_storage.free_concurrency_slots_for_run(file.stem)
+        lock.release()
+        file.unlink(missing_ok=True)
+        released.append(file.stem)
+    return released
+
+
 def materialize(
     selection: Sequence[dg.AssetKey], *, command: str, job_name: str = LOOP_JOB, ops: Mapping[str, Any] | None = None
 ) -> Outcome:
@@ -98,8 +140,11 @@ def materialize(
     from orchestration import write_back
 
     job = definitions().resolve_job_def(job_name)
-    with instance() as live, _dbt_told_to_file():
+    run_id = str(uuid.uuid4())
+    with instance() as live, _dbt_told_to_file(), _alive(run_id):
+        release_dead_runs(live)
         result = job.execute_in_process(
+            run_id=run_id,
             run_config={
                 **_QUIET_CONSOLE,
                 "ops": {name: {"config": dict(config)} for name, config in (ops or {}).items()},

@@ -31,6 +31,7 @@ concurrency:
 run_monitoring:
   enabled: true
   start_timeout_seconds: 180
+  free_slots_after_run_end_seconds: 30
 run_retries:
   enabled: false
 """

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from orchestration import stacks
 from orchestration.home import DBT_EXECUTABLE, DBT_PROJECT_DIR
 
@@ -42,7 +44,16 @@ def is_stale() -> bool:
 
 
 def prepare() -> Path:
-    """Compile the manifest if it is stale; returns its path. Raises ManifestError with dbt's message."""
+    """Compile the manifest if it is stale; returns its path. Raises ManifestError with dbt's message.
+
+    Processes that start together take turns: one compiles, and no other reads a manifest that is half written.
+    """
+    manifest_path().parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(manifest_path().with_suffix(".lock")):
+        return _prepare()
+
+
+def _prepare() -> Path:
     if is_stale():
         parse = subprocess.run(
             [str(DBT_EXECUTABLE), "--quiet", "parse", "--project-dir", str(DBT_PROJECT_DIR),

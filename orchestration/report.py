@@ -165,7 +165,7 @@ _TIE_OUT_ROWS = {
 def tie_out_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The finance lead's table, a column per stack and currency: PSA, ledger, payments, and what must be 0.00."""
     stacks = {row["stack"] for row in rows}
-    heads = [row["currency"] if len(stacks) == 1 else f"{row['stack']} {row['currency']}" for row in rows]
+    heads = [row["currency"] if len(stacks) == 1 else f"{row['stack'] or 'no stack'} {row['currency']}" for row in rows]
     body = [[label, *[money(row[name]) for row in rows]] for name, label in _TIE_OUT_ROWS.items()]
     return table("Tie-out, by currency", ["", *heads], body, right=heads)
 
