@@ -114,19 +114,22 @@ def release_dead_runs(live: dg.DagsterInstance) -> list[str]:
     started are watched by the daemon. Returns the ids of the runs that were released.
     """
     released = []
-    for file in sorted((home().root / "locks" / "runs").glob("*.lock")):
-        lock = FileLock(file, timeout=0)
+    files = {file.stem for file in (home().root / "locks" / "runs").glob("*.lock")}
+    for run_id in sorted(files | live.event_log_storage.get_concurrency_run_ids()):
+        run = live.get_run_by_id(run_id)
+        if run_id not in files and (run is None or PASS_TAG not in run.tags):
+            continue  # the daemon's, and the daemon watches it
+        lock = _life_of(run_id)
         try:
-            lock.acquire()
+            lock.acquire(timeout=0)
         except Timeout:
             continue  # its process lives
-        run = live.get_run_by_id(file.stem)
         if run is not None and not run.is_finished:
             live.report_run_failed(run, "The process of this run is gone; the next run takes up what it left.")
-        live.event_log_storage.free_concurrency_slots_for_run(file.stem)
+        live.event_log_storage.free_concurrency_slots_for_run(run_id)
         lock.release()
-        file.unlink(missing_ok=True)
-        released.append(file.stem)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        released.append(run_id)
     return released
 
 
