@@ -4,15 +4,15 @@
 {%- set rows = [] %}
 {%- set alone = {} %}
 {%- for stack in configured_stacks() %}
-    {%- for role in roles if stack[role] %}
-        {%- for code in stack.legal_entities %}
-            {%- do rows.append((stack[role], role, code, stack.stack)) %}
-        {%- endfor %}
-        {%- do alone.setdefault((stack[role], role), []).append(stack.stack) %}
-    {%- endfor %}
+{%- for role in roles if stack[role] %}
+{%- for code in stack.legal_entities %}
+{%- do rows.append((stack[role], role, code, stack.stack)) %}
+{%- endfor %}
+{%- do alone.setdefault((stack[role], role), []).append(stack.stack) %}
+{%- endfor %}
 {%- endfor %}
 {%- for key, stacks in alone.items() if stacks | length == 1 %}
-    {%- do rows.append((key[0], key[1], none, stacks[0])) %}
+{%- do rows.append((key[0], key[1], none, stacks[0])) %}
 {%- endfor %}
 {% for connection, role, code, stack in rows %}
 select
