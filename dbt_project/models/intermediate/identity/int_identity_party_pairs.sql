@@ -150,13 +150,25 @@ same_name as (
 
 named_or_better as (
 
-    select right_id, right_role from stored
+    select
+        right_id,
+        right_role
+    from stored
     union
-    select right_id, right_role from decided
+    select
+        right_id,
+        right_role
+    from decided
     union
-    select right_id, right_role from same_tax_id
+    select
+        right_id,
+        right_role
+    from same_tax_id
     union
-    select right_id, right_role from same_name
+    select
+        right_id,
+        right_role
+    from same_name
 
 ),
 
