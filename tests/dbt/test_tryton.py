@@ -19,6 +19,9 @@ from test_marts import account
 from test_marts import deal as salesforce_deal
 from test_marts import entry as time_entry
 
+# Nothing here needs a server; it runs with the others that concern Tryton, which the common suite leaves out.
+pytestmark = pytest.mark.tryton
+
 OWNERS = {
     "relationship": "crm",
     "deal": "crm",
