@@ -80,6 +80,24 @@ def slice_of(graph: AssetGraph, dataset: str, tables: Iterable[str]) -> list[dg.
     return sorted((downstream | changed | journal) & ours, key=lambda key: key.to_user_string())
 
 
+def _is_built() -> bool:
+    """Whether a whole loop ever came to its end: a slice builds on the tables of every platform."""
+    return pipelines.home_of(home().root).published.exists()
+
+
+@dg.sensor(
+    name="first_loop",
+    job=LOOP_JOB,
+    minimum_interval_seconds=policies.SENSOR_INTERVAL_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="On a new installation, starts the whole loop once; should it fail, the sweep tries again.",
+)
+def first_loop(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    if _is_built():
+        return dg.SkipReason("the first loop was built")
+    return dg.RunRequest(run_key="first")
+
+
 def change_sensor(connection: str) -> dg.SensorDefinition:
     """The sensor of one connection. Its cursor is the platform's own state as last acted upon, so nothing is missed
     when the daemon was down, and the run key carries the attempt (a used run key would silence the sensor for good)."""
@@ -92,6 +110,8 @@ def change_sensor(connection: str) -> dg.SensorDefinition:
         description=f"Sees a change in {connection} with one cheap call and runs the slice that it concerns.",
     )
     def changes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if not _is_built():
+            return dg.SkipReason("nothing was built yet: the whole loop comes first, started by the sensor first_loop")
         running = context.instance.get_runs(
             filters=dg.RunsFilter(statuses=_ACTIVE, tags={SLICE_TAG: connection}), limit=1
         )
@@ -127,5 +147,5 @@ def change_sensor(connection: str) -> dg.SensorDefinition:
 defs = dg.Definitions(
     jobs=[LOOP_JOB, SLICE_JOB, NIGHTLY_JOB],
     schedules=[sweep, nightly],
-    sensors=[change_sensor(name) for name in stacks.all_connections()],
+    sensors=[first_loop, *(change_sensor(name) for name in stacks.all_connections())],
 )
