@@ -32,11 +32,11 @@ demo: setup ## the whole loop against local sandboxes, with a report at the end 
 	@$(BIN)/tieout demo $(if $(STACK),--stack $(STACK))
 
 test: setup ## all tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not benchmark and not slow and not tryton" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not benchmark and not slow and not tryton" tests
 
 test-tryton: setup ## the tests against a real Tryton server (a minute more for its own environment)
 	@$(BIN)/python -m platforms.tryton.server prepare
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "tryton and not slow" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "tryton and not slow" tests
 
 dev: setup ## Dagster UI on http://127.0.0.1:3000 against the sandboxes
 	@$(BIN)/tieout dev

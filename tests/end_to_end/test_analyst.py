@@ -18,7 +18,7 @@ import pytest
 from orchestration.home import PROJECT_ROOT
 from tests.end_to_end.harness import Firm
 
-pytestmark = [pytest.mark.xdist_group("end_to_end_writing"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 BLOCK = re.compile(r"^`(dbt_project/[^`]+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ROOMS = ("orchestration", "ingestion", "reverse_etl", "platforms", "dbt_project")

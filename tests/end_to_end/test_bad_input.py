@@ -30,7 +30,7 @@ from reverse_etl.journal.store import Journal
 from tests.end_to_end.books import Books, difference
 from tests.end_to_end.harness import UNLIMITED, Firm
 
-pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 PLATFORMS = ("kantata", "netsuite", "salesforce")
 # The setting that proves who we are, and a wrong one of the right form.

@@ -17,7 +17,8 @@ import pytest
 from tests.end_to_end.books import Books, difference, without_numbers
 from tests.end_to_end.harness import UNLIMITED, Firm, due, quiet_run, wanted_lines
 
-pytestmark = pytest.mark.xdist_group("end_to_end_writing")
+# The first test to come may wait for a firm that another worker makes.
+pytestmark = pytest.mark.timeout(1200)
 
 
 def weathered(built: Path, undisturbed: Path, root: Path, seed: int) -> Counter[str]:

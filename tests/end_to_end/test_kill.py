@@ -24,7 +24,8 @@ from orchestration.home import PROJECT_ROOT
 from tests.end_to_end.books import Books, difference, without_numbers
 from tests.end_to_end.harness import UNLIMITED, Firm, quiet_run
 
-pytestmark = pytest.mark.xdist_group("end_to_end_writing")
+# The first test to come may wait for a firm that another worker makes.
+pytestmark = pytest.mark.timeout(1200)
 
 
 def killed_while_applying(firm: Firm, request: int, delay: float) -> bool:

@@ -21,7 +21,7 @@ import yaml
 from orchestration.home import DBT_PROJECT_DIR, PROJECT_ROOT
 
 # One after the other: each takes both processors for minutes.
-pytestmark = [pytest.mark.tryton, pytest.mark.timeout(2400), pytest.mark.xdist_group("real_ledger")]
+pytestmark = [pytest.mark.tryton, pytest.mark.timeout(2400)]
 
 
 class Shown:

@@ -20,7 +20,7 @@ from platforms.kit.registry import spec
 from tests.end_to_end.harness import UNLIMITED, Firm
 from tests.end_to_end.test_bad_input import a_page_in_the_vendors_place
 
-pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 
 def secrets_of(firm: Firm) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from orchestration import execution
 from tests.end_to_end.harness import Firm
 
-pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 # Platform -> (object, columns to change, tables that must be in the slice, write-backs that must be in it).
 CHANGES = {

@@ -19,7 +19,7 @@ from tests.end_to_end.books import Books
 from tests.end_to_end.harness import Firm
 
 # The first test to come waits for three complete passes and then one more.
-pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 # Calls that change nothing although they are not GET: logins, queries and logouts of query jobs.
 READS = re.compile(r"GET |HEAD |\w+ \S*(/token|/revoke|/suiteql|/jobs/query\S*|/metadata-catalog\S*)$")

@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
 from dagster_dbt import dbt_assets
 
 from orchestration import keys, manifest, stacks
 from orchestration.home import PROJECT_ROOT
 from orchestration.translators import ModelTranslator
 from reverse_etl.sync import read_syncs
-
-pytestmark = pytest.mark.xdist_group("end_to_end")
 
 SNAPSHOT = Path(__file__).parent / "graph.txt"
 

@@ -17,7 +17,7 @@ from platforms.tryton.client import TrytonClient, examine
 from platforms.tryton.server import RunningServer
 from platforms.tryton.server.books import SERVICES, TERMS, USER_PASSWORD
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_client")]
+pytestmark = pytest.mark.tryton
 
 ORDER = [["id", "ASC"]]
 

@@ -15,7 +15,7 @@ from platforms.tryton.server import firm as people
 from reverse_etl.run import SyncReport
 from tests.platforms.tryton import loop
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_proofs")]
+pytestmark = pytest.mark.tryton
 SEED = 77
 
 

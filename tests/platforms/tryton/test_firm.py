@@ -14,7 +14,7 @@ from platforms.kit.errors import Refused
 from platforms.tryton.client import TrytonClient
 from platforms.tryton.server import RunningServer, firm, template
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_firm")]
+pytestmark = pytest.mark.tryton
 
 START = date(2026, 9, 1)
 SEED = 7

@@ -23,7 +23,7 @@ from platforms.tryton.server import RunningServer
 from tests.platforms.tryton import loop
 from tests.platforms.tryton.proxy import LATE, LOST_REPLY, LOST_REQUEST, PASS, Proxy, Weather
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_proofs")]
+pytestmark = pytest.mark.tryton
 
 
 def weathered(server: RunningServer, folder: Path, seed: int, fates: tuple[str, ...]) -> Counter[str]:

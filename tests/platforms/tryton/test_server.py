@@ -12,7 +12,7 @@ import pytest
 
 from platforms.tryton.server import Firm, RunningServer, environment, template
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_server")]
+pytestmark = pytest.mark.tryton
 
 SWEDISH = Firm(code="SE", name="Tieout Nordics", currency="SEK", country="SE", city="Malmö", tax="0.25")
 

@@ -19,7 +19,7 @@ from platforms.tryton.client import TrytonClient
 from platforms.tryton.server import RunningServer
 from reverse_etl.targets.tryton import GUARD
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_source")]
+pytestmark = pytest.mark.tryton
 
 
 BOOKS = ["account_invoice", "account_move", "account_move_line", "account_move_reconciliation"]

@@ -19,7 +19,7 @@ from reverse_etl.targets.base import TARGET_ID, KeyKind, Outcome, Promise, Recei
 from reverse_etl.targets.tryton import GUARD, TrytonTarget
 from reverse_etl.values import same
 
-pytestmark = [pytest.mark.tryton, pytest.mark.xdist_group("tryton_target")]
+pytestmark = pytest.mark.tryton
 
 SYNCS = Path(__file__).parents[3] / "dbt_project" / "models" / "reverse_etl" / "tryton" / "_tryton__syncs.yml"
 NUMBERS = itertools.count(1)
