@@ -247,8 +247,6 @@ def demo(scale: str, seed: int, stack: str, folder: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def stacks_command(as_vars: bool, as_json: bool) -> None:
     """The stacks as configured: connections, legal entities, and who owns what."""
-    import json
-
     from orchestration import stacks
 
     found = stacks.variables()
